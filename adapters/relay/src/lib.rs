@@ -1,0 +1,1 @@
+//! Hands an envelope to the next gateway.

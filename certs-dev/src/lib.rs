@@ -1,0 +1,1 @@
+//! The development PKI: good ladders, and every kind of bad certificate.

@@ -1,0 +1,1 @@
+//! One file per verb, over the public gRPC doors.

@@ -1,0 +1,1 @@
+//! The walk of an envelope: accept, verify, store, route, deliver, receipt.

@@ -1,0 +1,1 @@
+//! The Merkle log, its checkpoints, and receipts that are proofs.

@@ -1,0 +1,21 @@
+//! The nouns of the gateway. No I/O, no clock, no wire format: time, trust and randomness are arguments.
+//!
+//! Read in this order: [`id`] and [`agency`] say who, [`directory`] says who speaks for whom and which way, [`envelope`] is what travels,
+//! [`state`] is where it is, [`outcome`] is what a hand-over led to, [`reason`] is why something did not go on.
+
+pub mod agency;
+pub mod directory;
+pub mod envelope;
+pub mod hash;
+pub mod id;
+pub mod language;
+pub mod limits;
+pub mod note;
+pub mod outcome;
+pub mod reason;
+pub mod state;
+pub mod time;
+
+pub use hash::Digest;
+pub use reason::{Reason, Refusal};
+pub use time::Timestamp;

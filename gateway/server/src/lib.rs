@@ -1,0 +1,1 @@
+//! The doors, the configuration and the wiring.

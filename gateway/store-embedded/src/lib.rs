@@ -1,0 +1,1 @@
+//! One node's store: SQLite with group commit, parts as files.

@@ -1,0 +1,1 @@
+//! The Store trait, its contract, MemoryStore and the conformance suite.

@@ -1,0 +1,1 @@
+//! Hostile bytes in, a VerifiedEnvelope or a Refusal out.

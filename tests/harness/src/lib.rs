@@ -1,0 +1,1 @@
+//! Starts real gateways, breaks them, and reconciles the journals.

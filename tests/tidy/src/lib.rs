@@ -1,0 +1,1 @@
+//! Style and direction as a test.
