@@ -1,1 +1,252 @@
-//! The Store trait, its contract, MemoryStore and the conformance suite.
+//! The Store: what every backend keeps, and the contract it keeps it by.
+//!
+//! Rooms: [`accept`], [`settle`], [`change`], [`record`] are the four durable steps, a noun each; [`claim`] is how work is taken;
+//! [`rows`] and [`query`] are what is read back; [`parts`] keeps attachments; [`memory`] is the store for simulation and tests;
+//! [`faulty`] makes any store fail on demand.
+//!
+//! # Contract
+//! 1. When a durable step returns `Ok`, it is on disk: it survives `kill -9` and power loss. It is all or nothing.
+//! 2. Every leaf of a step is appended to the evidence log in the same commit; its [`Receipt`] is final.
+//! 3. [`Store::accept`] is idempotent per (sender, id, digest): the same digest gives the first receipt, another one
+//!    [`Conflict::OtherDigest`], for the whole retention.
+//! 4. A lease carries a fencing token that rises with every claim of the row. A settlement with an older token is [`Conflict::Stale`] and
+//!    changes nothing. A row whose lease has run out is due again.
+//! 5. A settlement clears the old wake-up and sets the new one in the same commit.
+//! 6. After a failed fsync nothing more is acknowledged: every later step is [`StoreError::Unavailable`] until the process has restarted.
+//! 7. Dropping the future of a step does not undo it: the step is either durable or not, and reading back by id tells which.
+
+pub mod accept;
+pub mod change;
+pub mod claim;
+pub mod parts;
+pub mod query;
+pub mod record;
+pub mod rows;
+pub mod settle;
+
+use async_trait::async_trait;
+use gateway_evidence::Receipt;
+use gateway_model::id::{DeliveryId, EnvelopeKey};
+use gateway_model::{Digest, Reason, Timestamp};
+
+use accept::{Accept, Accepted};
+use change::{Change, Changed};
+use claim::{Claim, LaneHead, Leased};
+use query::{Counts, Page, Query};
+use record::{Record, Recorded};
+use rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow};
+use settle::{Settle, SettleReturn, Settled};
+
+/// A durable store of envelopes, deliveries, receipts and the evidence log.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Keeps a verified envelope with its deliveries and its ACCEPTED leaf.
+    ///
+    /// When the envelope is there already with the same digest, recipients without a delivery row get one (a relay may bring the rest of a
+    /// broadcast later) with the leaf of this call; when none is new, nothing is written and the first receipt comes back.
+    ///
+    /// # Errors
+    /// [`Conflict::OtherDigest`]; [`StoreError`].
+    async fn accept(&self, accept: Accept) -> Result<Accepted, StoreError>;
+
+    /// Ends leases: writes the new state, the leaf and the receipts for the way back. All of its leases or none.
+    ///
+    /// # Errors
+    /// [`Conflict::Stale`] when a lease no longer holds; [`StoreError`].
+    async fn settle(&self, settle: Settle) -> Result<Settled, StoreError>;
+
+    /// Changes one delivery from outside of a lease: by an operator, a sweep or a new directory. Fences a lease in flight.
+    ///
+    /// # Errors
+    /// [`Conflict::Status`] when the delivery is not in an expected status; [`Conflict::Unknown`]; [`StoreError`].
+    async fn change(&self, change: Change) -> Result<Changed, StoreError>;
+
+    /// Records another gateway's receipt about an envelope that is here. Idempotent by the receipt's leaf hash.
+    ///
+    /// # Errors
+    /// [`Conflict::Unknown`] when the envelope is not here; [`StoreError`].
+    async fn record(&self, record: Record) -> Result<Recorded, StoreError>;
+
+    /// Ends leases of receipts on their way back. Writes no leaf: a receipt never earns a receipt.
+    ///
+    /// # Errors
+    /// [`Conflict::Stale`]; [`StoreError`].
+    async fn settle_returns(&self, settles: Vec<SettleReturn>) -> Result<(), StoreError>;
+
+    /// Takes due work from the named lanes, oldest wake-up first, up to each lane's limit.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    ///
+    /// # Cancellation
+    /// Work claimed by a dropped future is due again when its lease runs out.
+    async fn claim_due(&self, claim: Claim) -> Result<Vec<Leased>, StoreError>;
+
+    /// Lanes that have work due at or before `now`, the longest due first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn due_lanes(&self, now: Timestamp, limit: usize) -> Result<Vec<LaneHead>, StoreError>;
+
+    /// The earliest wake-up that is not leased, if any.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Resolves when a commit since the last call may have set an earlier wake-up. Level-triggered: a wake-up set between two calls is not
+    /// lost. One caller at a time.
+    async fn woken(&self);
+
+    /// Finds an envelope.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn find(&self, key: &EnvelopeKey) -> Result<Option<EnvelopeRow>, StoreError>;
+
+    /// Reads the serialized `SignedEnvelope`; `None` once it has been purged.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn body(&self, envelope: EnvelopeSeq) -> Result<Option<bytes::Bytes>, StoreError>;
+
+    /// The deliveries of one envelope.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn deliveries(&self, envelope: EnvelopeSeq) -> Result<Vec<DeliveryRow>, StoreError>;
+
+    /// One delivery with its envelope.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliverySummary>, StoreError>;
+
+    /// This gateway's own events about one envelope and the receipts that came from others, in the order in which they became known here,
+    /// from position `after` (exclusive; `None` = from the start).
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn events(&self, envelope: EnvelopeSeq, after: Option<u64>, limit: usize) -> Result<Vec<EventRow>, StoreError>;
+
+    /// The envelopes with one file code, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn by_file_code(&self, file_code: &str, limit: usize) -> Result<Vec<EnvelopeRow>, StoreError>;
+
+    /// The envelopes with one id, of any sender.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn by_envelope_id(&self, id: gateway_model::id::EnvelopeId) -> Result<Vec<EnvelopeRow>, StoreError>;
+
+    /// Deliveries by filter, newest first, in pages.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn list(&self, query: &Query) -> Result<Page<DeliverySummary>, StoreError>;
+
+    /// A few numbers; cheap enough for every scrape.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn counts(&self) -> Result<Counts, StoreError>;
+
+    /// Which of `digests` are named by no envelope whose body is still kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn unreferenced(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError>;
+
+    /// Forgets the bodies of envelopes whose deliveries were all final before `before`; at most `limit`. Rows, events and receipts stay.
+    /// Returns how many were forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn purge_bodies(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// The newest signed checkpoint of the evidence log; `None` while the log is empty.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn checkpoint(&self) -> Result<Option<std::sync::Arc<str>>, StoreError>;
+
+    /// Hashes of leaves `from..from + limit` of the evidence log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn leaf_hashes(&self, from: u64, limit: usize) -> Result<Vec<Digest>, StoreError>;
+
+    /// The receipt of one of this gateway's own leaves.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn receipt(&self, leaf_index: u64) -> Result<Option<Receipt>, StoreError>;
+
+    /// Whether the door may take more. Cheap: read before every acceptance.
+    fn pressure(&self) -> Pressure;
+
+    /// Stops taking steps, waits for those under way, and closes.
+    async fn close(&self);
+}
+
+/// Whether the door may take more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pressure {
+    /// It may.
+    Free,
+    /// It may not, and why. Reading and delivering go on.
+    Busy {
+        /// [`Reason::StoreFull`], [`Reason::StoreUnavailable`] or [`Reason::Overloaded`].
+        reason: Reason,
+        /// When to try again.
+        retry_after: std::time::Duration,
+    },
+}
+
+/// Why a step did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The step does not fit what is kept. Nothing was written.
+    #[error("conflict: {0}")]
+    Conflict(#[from] Conflict),
+    /// The disk is full. Nothing was written.
+    #[error("the disk of the store is full")]
+    Full,
+    /// The store cannot take steps now. Nothing was written.
+    #[error("the store is not available: {what}")]
+    Unavailable {
+        /// What failed, naming the file.
+        what: String,
+    },
+    /// It cannot be said whether the step happened: read back by id.
+    #[error("the store cannot say whether the step happened: {what}")]
+    Unknown {
+        /// What failed.
+        what: String,
+    },
+    /// What was read is not what was written.
+    #[error("the store is corrupt: {what}")]
+    Corrupt {
+        /// Where, and what was seen.
+        what: String,
+    },
+}
+
+/// How a step does not fit what is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Conflict {
+    /// The same sender and id stand for other bytes.
+    #[error("the same sender and id stand for other bytes")]
+    OtherDigest,
+    /// The lease has been taken over.
+    #[error("the lease no longer holds")]
+    Stale,
+    /// The delivery is not in an expected status.
+    #[error("the delivery is not in an expected status")]
+    Status,
+    /// There is no such row.
+    #[error("there is no such row")]
+    Unknown,
+}
