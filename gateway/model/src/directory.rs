@@ -1,4 +1,12 @@
 //! The directory, indexed: one immutable snapshot of who exists, who speaks for whom, and which way.
+//!
+//! Ids are for ever; codes are not. A code carries no dates of its own, so it belongs to the agency that ends first until that agency ends,
+//! and then to the next one that lists it: [`Directory::agency_named_at`] answers for an instant.
+
+mod consistency;
+mod succession;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
@@ -6,6 +14,9 @@ use crate::agency::{Agency, Gateway, Operator, System};
 use crate::hash::Digest;
 use crate::id::{AgencyId, GatewayId, OperatorId, SystemId};
 use crate::time::Timestamp;
+
+pub use consistency::DirectoryFault;
+pub use succession::Serving;
 
 /// A trust anchor with its profile (see `Anchor` of the wire).
 #[derive(Clone, Debug)]
@@ -56,44 +67,6 @@ pub struct DirectoryContent {
     pub crls: Vec<Vec<u8>>,
 }
 
-/// Why a directory does not hold together. Every fault is found in one pass.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum DirectoryFault {
-    /// Two agencies with one id, or one code for two agencies.
-    #[error("the name {name} stands for both {first} and {second}")]
-    NameTaken {
-        /// Id or code.
-        name: String,
-        /// Who has it.
-        first: AgencyId,
-        /// Who claims it as well.
-        second: AgencyId,
-    },
-    /// A link that leads nowhere.
-    #[error("{from} names {target} as its {relation}, which does not exist")]
-    Dangling {
-        /// Who names it.
-        from: String,
-        /// What is named.
-        target: String,
-        /// As what.
-        relation: &'static str,
-    },
-    /// Parent links that lead in a circle.
-    #[error("the parents of {0} lead in a circle")]
-    Circle(String),
-    /// One TLS certificate for two parties.
-    #[error("the TLS certificate {certificate:?} is registered for both {first} and {second}")]
-    CertificateTaken {
-        /// Its digest.
-        certificate: Digest,
-        /// Who has it.
-        first: String,
-        /// Who claims it as well.
-        second: String,
-    },
-}
-
 /// The party behind a TLS certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Party {
@@ -105,11 +78,23 @@ pub enum Party {
     Operator(OperatorId),
 }
 
+impl std::fmt::Display for Party {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::System(id) => write!(f, "system {id}"),
+            Self::Gateway(id) => write!(f, "gateway {id}"),
+            Self::Operator(id) => write!(f, "operator {id}"),
+        }
+    }
+}
+
 /// An indexed, consistent directory.
 #[derive(Debug)]
 pub struct Directory {
     content: DirectoryContent,
-    agency_by_name: HashMap<String, usize>,
+    agency_by_id: HashMap<String, usize>,
+    /// Who lists a code, the one that ends first first.
+    agencies_by_code: HashMap<String, Vec<usize>>,
     system_by_id: HashMap<SystemId, usize>,
     gateway_by_id: HashMap<GatewayId, usize>,
     operator_by_id: HashMap<OperatorId, usize>,
@@ -122,86 +107,20 @@ impl Directory {
     /// # Errors
     /// Every fault found.
     pub fn new(content: DirectoryContent) -> Result<Self, Vec<DirectoryFault>> {
-        let mut faults = Vec::new();
-        let agency_by_name = index_agencies(&content.agencies, &mut faults);
         let mut directory = Self {
             system_by_id: content.systems.iter().enumerate().map(|(i, s)| (s.id.clone(), i)).collect(),
             gateway_by_id: content.gateways.iter().enumerate().map(|(i, g)| (g.id.clone(), i)).collect(),
             operator_by_id: content.operators.iter().enumerate().map(|(i, o)| (o.id.clone(), i)).collect(),
+            agency_by_id: content.agencies.iter().enumerate().map(|(i, a)| (a.id.to_string(), i)).collect(),
+            agencies_by_code: codes(&content.agencies),
             party_by_certificate: HashMap::new(),
-            agency_by_name,
             content,
         };
-        directory.index_certificates(&mut faults);
-        directory.check_links(&mut faults);
-        directory.check_circles(&mut faults);
+        for (party, certificate) in certificates(&directory.content) {
+            directory.party_by_certificate.entry(certificate).or_insert(party);
+        }
+        let faults = consistency::faults(&directory);
         if faults.is_empty() { Ok(directory) } else { Err(faults) }
-    }
-
-    fn index_certificates(&mut self, faults: &mut Vec<DirectoryFault>) {
-        let systems = self.content.systems.iter().map(|s| (Party::System(s.id.clone()), &s.tls_certificates));
-        let gateways = self.content.gateways.iter().map(|g| (Party::Gateway(g.id.clone()), &g.tls_certificates));
-        let operators = self.content.operators.iter().map(|o| (Party::Operator(o.id.clone()), &o.tls_certificates));
-        for (party, certificates) in systems.chain(gateways).chain(operators) {
-            for certificate in certificates {
-                if let Some(first) = self.party_by_certificate.insert(*certificate, party.clone())
-                    && first != party
-                {
-                    faults.push(DirectoryFault::CertificateTaken {
-                        certificate: *certificate,
-                        first: format!("{first:?}"),
-                        second: format!("{party:?}"),
-                    });
-                }
-            }
-        }
-    }
-
-    fn check_links(&self, faults: &mut Vec<DirectoryFault>) {
-        let mut need = |found: bool, from: &str, target: &str, relation: &'static str| {
-            if !found {
-                faults.push(DirectoryFault::Dangling { from: from.to_owned(), target: target.to_owned(), relation });
-            }
-        };
-        for agency in &self.content.agencies {
-            let links = agency.parent.iter().map(|p| (p, "parent")).chain(agency.succeeded_by.iter().map(|s| (s, "successor")));
-            for (target, relation) in links {
-                need(self.agency(target).is_some(), agency.id.as_str(), target.as_str(), relation);
-            }
-            if let Some(gateway) = &agency.gateway {
-                need(self.gateway(gateway).is_some(), agency.id.as_str(), gateway.as_str(), "gateway");
-            }
-        }
-        for system in &self.content.systems {
-            for agency in &system.speaks_for {
-                need(self.agency(agency).is_some(), system.id.as_str(), agency.as_str(), "agency");
-            }
-        }
-        for gateway in &self.content.gateways {
-            for target in gateway.parent.iter().chain(&gateway.direct_links) {
-                need(self.gateway(target).is_some(), gateway.id.as_str(), target.as_str(), "gateway");
-            }
-        }
-    }
-
-    fn check_circles(&self, faults: &mut Vec<DirectoryFault>) {
-        for agency in &self.content.agencies {
-            let mut steps = 0;
-            let mut at = agency.parent.as_ref();
-            while let Some(parent) = at {
-                steps += 1;
-                if *parent == agency.id || steps > 64 {
-                    faults.push(DirectoryFault::Circle(agency.id.to_string()));
-                    break;
-                }
-                at = self.agency(parent).and_then(|a| a.parent.as_ref());
-            }
-        }
-        for gateway in &self.content.gateways {
-            if self.ladder(&gateway.id).len() > 64 {
-                faults.push(DirectoryFault::Circle(gateway.id.to_string()));
-            }
-        }
     }
 
     /// Rises with every issue.
@@ -226,12 +145,22 @@ impl Directory {
 
     /// Finds an agency by internal id.
     pub fn agency(&self, id: &AgencyId) -> Option<&Agency> {
-        self.agency_named(id.as_str()).filter(|agency| agency.id == *id)
+        self.agency_by_id.get(id.as_str()).map(|&i| &self.content.agencies[i])
     }
 
-    /// Finds an agency by internal id or by any of its codes.
+    /// Finds an agency by internal id or by any of its codes; a code that passed on leads to the agency that lists it last.
     pub fn agency_named(&self, name: &str) -> Option<&Agency> {
-        self.agency_by_name.get(name).map(|&i| &self.content.agencies[i])
+        self.agency_named_at(name, Timestamp::MAX)
+    }
+
+    /// Finds an agency by internal id, or by a code that it has at `at`; a code that nobody has any more leads to the last that had it.
+    pub fn agency_named_at(&self, name: &str, at: Timestamp) -> Option<&Agency> {
+        if let Some(&index) = self.agency_by_id.get(name) {
+            return self.content.agencies.get(index);
+        }
+        let holders = self.agencies_by_code.get(name)?;
+        let now = holders.iter().find(|&&i| self.content.agencies[i].validity.until.is_none_or(|until| at < until));
+        now.or(holders.last()).map(|&i| &self.content.agencies[i])
     }
 
     /// Finds a system.
@@ -281,28 +210,31 @@ impl Directory {
     }
 }
 
-fn index_agencies(agencies: &[Agency], faults: &mut Vec<DirectoryFault>) -> HashMap<String, usize> {
-    let mut by_name: HashMap<String, usize> = HashMap::with_capacity(agencies.len() * 3);
+/// Codes with the agencies that list them, the one that ends first first.
+fn codes(agencies: &[Agency]) -> HashMap<String, Vec<usize>> {
+    let mut by_code: HashMap<String, Vec<usize>> = HashMap::with_capacity(agencies.len() * 2);
     for (index, agency) in agencies.iter().enumerate() {
-        for name in std::iter::once(agency.id.as_str()).chain(agency.codes.iter().map(String::as_str)) {
-            let earlier = by_name.get(name).copied();
-            match earlier {
+        for code in &agency.codes {
+            match by_code.get_mut(code.as_str()) {
+                Some(holders) if holders.contains(&index) => {}
+                Some(holders) => holders.push(index),
                 None => {
-                    by_name.insert(name.to_owned(), index);
+                    by_code.insert(code.clone(), vec![index]);
                 }
-                Some(first) if first == index => {}
-                // A code may pass from a dead agency to a living one; the living one answers to it.
-                Some(first) if agencies[first].validity.until.is_some() && agencies[first].id.as_str() != name => {
-                    by_name.insert(name.to_owned(), index);
-                }
-                Some(_) if agency.validity.until.is_some() && agency.id.as_str() != name => {}
-                Some(first) => faults.push(DirectoryFault::NameTaken {
-                    name: name.to_owned(),
-                    first: agencies[first].id.clone(),
-                    second: agency.id.clone(),
-                }),
             }
         }
     }
-    by_name
+    for holders in by_code.values_mut().filter(|holders| holders.len() > 1) {
+        holders.sort_by_key(|&index| agencies[index].validity.until.unwrap_or(Timestamp::MAX));
+    }
+    by_code
+}
+
+/// Every TLS certificate with the party that registers it.
+fn certificates(content: &DirectoryContent) -> impl Iterator<Item = (Party, Digest)> {
+    let systems = content.systems.iter().map(|s| (Party::System(s.id.clone()), &s.tls_certificates));
+    let gateways = content.gateways.iter().map(|g| (Party::Gateway(g.id.clone()), &g.tls_certificates));
+    let operators = content.operators.iter().map(|o| (Party::Operator(o.id.clone()), &o.tls_certificates));
+    let parties = systems.chain(gateways).chain(operators);
+    parties.flat_map(|(party, digests)| digests.iter().map(move |digest| (party.clone(), *digest)))
 }
