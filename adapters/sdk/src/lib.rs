@@ -18,6 +18,7 @@ use gateway_model::{Digest, Refusal, Timestamp};
 pub use gateway_model::outcome::{Outcome, Scope};
 use tokio::io::AsyncRead;
 
+pub mod relay;
 pub mod seal;
 
 /// One envelope to hand over, with all that an adapter may need. Cheap to clone.
@@ -37,6 +38,8 @@ pub struct Delivery {
     pub envelope: Arc<Envelope>,
     /// This gateway's ACCEPTED receipt, serialized.
     pub receipt: bytes::Bytes,
+    /// The first gateway's ACCEPTED receipt, serialized; the same as `receipt` at the first gateway itself.
+    pub first_accepted: bytes::Bytes,
     /// Gateways passed so far, this one last.
     pub hops: Vec<GatewayId>,
     /// W3C trace context of this attempt, when tracing is on.
