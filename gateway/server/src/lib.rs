@@ -1,1 +1,3 @@
-//! The doors, the configuration and the wiring.
+//! The doors, the configuration and the wiring of a gateway.
+
+pub mod config;

@@ -1,0 +1,172 @@
+//! What a configuration says when it is right, and when it is wrong.
+
+use super::*;
+
+const KEY: &str = "test+5e5d9dc7+AXkEvxTuE9Kmn1xT0X8Y5nSRyQ2bnFFsQ9G0T4j1Zy1S";
+
+fn authority() -> String {
+    // Any key will do; it is derived so that its hash fits.
+    VerifierKey::new("authority", [7; 32]).unwrap().to_string()
+}
+
+fn minimal() -> String {
+    format!(
+        r#"[gateway]
+id = "gw-commune"
+[tls]
+certificate = "tls/gw.pem"
+key = "tls/gw.key"
+roots = ["tls/ca.pem"]
+[store]
+path = "data"
+[evidence]
+key = "log/gw.key"
+[directory]
+file = "directory.bin"
+authority = "{}"
+"#,
+        authority()
+    )
+}
+
+fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<Fault>> {
+    let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    Config::parse(text, Path::new("/etc/lienthong/gateway.toml"), environment)
+}
+
+fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    parse(text, environment).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_reference_holds_exactly_the_keys_that_are_read() {
+    let layers = Layers::read("", Path::new("x"), []);
+    let written: BTreeSet<String> = layers.entries.keys().cloned().collect();
+    let mut reader = Reader::new(layers);
+    reader.config();
+    let read: BTreeSet<String> = reader.read.iter().map(|key| (*key).to_owned()).collect();
+    assert_eq!(written, read);
+}
+
+#[test]
+fn only_required_keys_lack_a_default_and_defaults_are_the_bounds_of_the_model() {
+    let told = faults("", &[]);
+    for required in
+        ["gateway.id", "tls.certificate", "tls.key", "tls.roots", "store.path", "evidence.key", "directory.file", "directory.authority"]
+    {
+        assert!(told.iter().any(|fault| fault.contains(required)), "{required}: {told:#?}");
+    }
+    assert_eq!(told.len(), 8, "{told:#?}");
+    let config = parse(&minimal(), &[]).unwrap();
+    assert_eq!(config.retry.first, limits::RETRY_FIRST);
+    assert_eq!(config.retry.max, limits::RETRY_MAX);
+    assert_eq!(config.limits.part_bytes, limits::PART_BYTES_DEFAULT);
+    assert_eq!(config.limits.connections, limits::CONNECTIONS_MAX);
+    assert_eq!(config.limits.streams_per_connection, limits::STREAMS_PER_CONNECTION_MAX);
+    assert_eq!(config.tls.handshake_timeout, limits::HANDSHAKE_TIME_MAX);
+}
+
+#[test]
+fn relative_paths_start_from_the_folder_of_the_file() {
+    let config = parse(&minimal(), &[]).unwrap();
+    assert_eq!(config.store.path, Path::new("/etc/lienthong/data"));
+    assert_eq!(config.tls.roots, [Path::new("/etc/lienthong/tls/ca.pem")]);
+}
+
+#[test]
+fn ten_faults_are_told_together_each_with_its_line() {
+    let text = format!(
+        r#"[gateway]
+id = "gw commune"
+langage = "vi"
+[listen]
+doors = "localhost"
+[tls]
+certificate = "a.pem"
+key = "a.key"
+roots = []
+[store]
+path = "data"
+free_bytes_min = "256 megabytes"
+[evidence]
+key = "log.key"
+[directory]
+file = "d.bin"
+authority = "{KEY}"
+refresh = 60
+[limits]
+part_bytes = "1GiB"
+[quota]
+burst = 0
+[telemetry]
+format = "xml"
+[[adapter]]
+name = "land"
+agencies = ["a b"]
+"#
+    );
+    let told = parse(&text, &[]).unwrap_err();
+    let lines: Vec<usize> = told.iter().filter_map(|fault| fault.line).collect();
+    assert_eq!(lines, [2, 3, 5, 9, 12, 17, 18, 20, 22, 24, 25, 27], "{told:#?}");
+    assert!(told[1].problem.contains("gateway.language"), "names the nearest: {:?}", told[1]);
+    assert_eq!(told[10].key, "adapter.kind");
+}
+
+#[test]
+fn a_syntax_error_is_told_with_its_line() {
+    let told = parse("[gateway]\nid = \n", &[]).unwrap_err();
+    assert!(told.iter().any(|fault| fault.line == Some(2) && fault.problem.starts_with("not TOML")), "{told:#?}");
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_its_faults_name_the_variable() {
+    let environment = [
+        ("LIENTHONG_GATEWAY__LANGUAGE", "en"),
+        ("LIENTHONG_TLS__ROOTS", "a.pem, b.pem"),
+        ("LIENTHONG_QUOTA__BURST", "7"),
+        ("LIENTHONG_CONFIG", "not a key"),
+    ];
+    let config = parse(&minimal(), &environment).unwrap();
+    assert_eq!((config.gateway.language, config.quota.burst, config.tls.roots.len()), (Language::En, 7, 2));
+    let told = faults(&minimal(), &[("LIENTHONG_RETRY__FRIST", "1s"), ("LIENTHONG_RETRY__MAX", "soon")]);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].starts_with("LIENTHONG_RETRY__FRIST: retry.frist: unknown key; did you mean `retry.first`?"), "{told:?}");
+    assert!(told[1].starts_with("LIENTHONG_RETRY__MAX: retry.max: a length of time is expected"), "{told:?}");
+}
+
+#[test]
+fn values_without_a_unit_are_refused() {
+    for (section, line, expected) in [
+        ("retry", "first = \"5\"", "length of time"),
+        ("retry", "first = \"0s\"", "above zero"),
+        ("retry", "first = \"2h\"", "longer than retry.max"),
+        ("quota", "bytes_per_second = \"64MB\"", "size"),
+        ("quota", "bytes_burst = \"1MiB\"", "at least 4MiB"),
+        ("limits", "connections = 5000", "can be lowered but not raised"),
+    ] {
+        let told = faults(&format!("{}[{section}]\n{line}\n", minimal()), &[]);
+        assert!(told.len() == 1 && told[0].contains(expected), "{line}: {told:#?}");
+    }
+}
+
+#[test]
+fn every_value_is_shown_with_its_origin() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    std::fs::write(&file, minimal()).unwrap();
+    let shown = Config::show(&file, [("LIENTHONG_RETRY__MAX".to_owned(), "2h".to_owned())]).unwrap();
+    let find = |key: &str| shown.iter().find(|s| s.key == key).map(|s| (s.value.clone(), s.origin.to_string())).unwrap();
+    assert_eq!(find("gateway.id"), ("\"gw-commune\"".to_owned(), "line 2".to_owned()));
+    assert_eq!(find("retry.max"), ("\"2h\"".to_owned(), "environment LIENTHONG_RETRY__MAX".to_owned()));
+    assert_eq!(find("retry.first"), ("\"5s\"".to_owned(), "default".to_owned()));
+}
+
+#[test]
+fn two_adapters_cannot_serve_the_same_agency() {
+    let text = format!(
+        "{}[[adapter]]\nname = \"a\"\nkind = \"folder\"\nagencies = [\"x\"]\n[[adapter]]\nname = \"b\"\nkind = \"folder\"\nagencies = [\"x\"]\n",
+        minimal()
+    );
+    let told = parse(&text, &[]).unwrap_err();
+    assert_eq!(told.iter().map(|f| f.line).collect::<Vec<_>>(), [Some(21)], "{told:#?}");
+}
