@@ -29,6 +29,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The source of the directory cannot be written as TOML.
+    #[error("the source of the directory cannot be written as TOML")]
+    Source(#[from] toml::ser::Error),
     /// The plan names an agency, system or gateway that it does not have.
     #[error("the plan names `{0}` but does not have it")]
     Plan(String),
