@@ -1,0 +1,123 @@
+//! What changed between two directories, and what one holds, in lines for a person.
+
+mod pki;
+
+use gateway_directory::{Change, Noun, Source, diff, issue, open, summarize};
+use gateway_model::directory::Directory;
+use gateway_model::language::Language;
+use gateway_model::time::Timestamp;
+use pki::{Folder, authority};
+
+const ISSUED: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+#[test]
+fn equal_directories_do_not_differ() {
+    assert_eq!(diff(&directory(SOURCE), &directory(SOURCE)), []);
+}
+
+#[test]
+fn a_new_agency_and_a_removed_system_are_told() {
+    let more = SOURCE.replace(SYSTEM, "[[agency]]\nid = \"h99.40\"\nname = \"Xã Bình Minh\"\nlevel = \"xã\"\n");
+    let found = diff(&directory(SOURCE), &directory(&more));
+    let kinds: Vec<_> = found.iter().map(|d| (d.change, d.noun, d.id.as_str())).collect();
+    assert_eq!(kinds, [(Change::Added, Noun::Agency, "h99.40"), (Change::Removed, Noun::System, "sys")]);
+    assert_eq!(found[0].lines(Language::Vi), ["+ cơ quan h99.40 (Xã Bình Minh)"]);
+    assert_eq!(found[1].lines(Language::En), ["- system sys"]);
+}
+
+#[test]
+fn an_agency_that_ends_is_told_apart_from_one_that_changed() {
+    let end = "valid_until = \"2026-07-01T00:00:00+07:00\"\nsucceeded_by = [\"h99\"]\nlevel = \"xã\"";
+    let found = diff(&directory(SOURCE), &directory(&SOURCE.replace("level = \"xã\"", end)));
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].change, Change::Ended);
+    assert_eq!(
+        found[0].lines(Language::En),
+        [
+            "† agency h99.30 (Ủy ban nhân dân xã An Bình)",
+            "    valid_until: (none) → 2026-06-30T17:00:00Z",
+            "    succeeded_by: (none) → h99",
+        ]
+    );
+}
+
+#[test]
+fn a_changed_gateway_code_and_certificate_are_told_field_by_field() {
+    let changed = SOURCE
+        .replace("https://127.0.0.1:7102", "https://10.0.0.1:443")
+        .replace("[\"H99\"]", "[\"H99\", \"000.00.00.H99\"]")
+        .replace("  [[agency.signer]]\n  certificate = \"signers/leaf.pem\"\n", "");
+    let found = diff(&directory(SOURCE), &directory(&changed));
+    let lines: Vec<String> = found.iter().flat_map(|difference| difference.lines(Language::Vi)).collect();
+    assert_eq!(lines[0], "~ cơ quan h99 (Ủy ban nhân dân tỉnh Hòa Giang)");
+    assert_eq!(lines[1], "    codes: H99 → H99, 000.00.00.H99");
+    assert!(lines[2].starts_with("    signer: ") && lines[2].ends_with(" → (không có)"), "{}", lines[2]);
+    assert_eq!(lines[4], "    address: https://127.0.0.1:7102 → https://10.0.0.1:443");
+}
+
+#[test]
+fn a_renewed_revocation_list_is_one_more_and_one_less() {
+    let found = diff(&directory(SOURCE), &directory(&SOURCE.replace("crls = [\"ca/root.crl\"]\n", "")));
+    assert_eq!((found.len(), found[0].change, found[0].noun), (1, Change::Removed, Noun::RevocationList));
+    assert!(found[0].name.starts_with("CN=Root ("), "{}", found[0].name);
+}
+
+#[test]
+fn a_summary_counts_what_needs_a_person() {
+    let summary = summarize(&directory(SOURCE), ISSUED);
+    assert_eq!((summary.agencies_alive, summary.agencies_other), (2, 0));
+    assert_eq!((summary.agencies_without_gateway, summary.agencies_without_signer), (0, 1));
+    assert_eq!(summary.gateways, ["gw-province https://127.0.0.1:7102"]);
+    assert!(summary.anchors[0].starts_with("sign: CN=Root (… "), "{}", summary.anchors[0]);
+    assert!(!summary.expired);
+    assert!(summary.lines(Language::Vi).contains(&"cơ quan đang hoạt động: 2".to_owned()));
+}
+
+#[test]
+fn a_summary_says_when_the_time_is_over() {
+    let directory = directory(SOURCE);
+    let summary = summarize(&directory, directory.expires_at());
+    assert!(summary.expired && summary.lines(Language::En)[2].ends_with("(EXPIRED)"));
+}
+
+fn directory(text: &str) -> Directory {
+    let (folder, signer) = (Folder::new(), authority("authority"));
+    let source = Source::read(&folder.source(text)).unwrap();
+    let bytes = issue(&source, None, ISSUED, &signer).unwrap();
+    open(&bytes, &[signer.verifier().clone()], ISSUED).unwrap().directory
+}
+
+const SYSTEM: &str = "[[system]]\nid = \"sys\"\nspeaks_for = [\"h99\"]\n";
+
+const SOURCE: &str = r#"schema = "lienthong.directory-source.v1"
+version = 7
+valid_for = "30d"
+crls = ["ca/root.crl"]
+
+[[anchor]]
+certificate = "ca/root.pem"
+purpose = "sign"
+
+[[gateway]]
+id = "gw-province"
+address = "https://127.0.0.1:7102"
+
+[[agency]]
+id = "h99"
+name = "Ủy ban nhân dân tỉnh Hòa Giang"
+codes = ["H99"]
+level = "tỉnh"
+gateway = "gw-province"
+  [[agency.signer]]
+  certificate = "signers/leaf.pem"
+
+[[agency]]
+id = "h99.30"
+name = "Ủy ban nhân dân xã An Bình"
+parent = "h99"
+level = "xã"
+
+[[system]]
+id = "sys"
+speaks_for = ["h99"]
+"#;
