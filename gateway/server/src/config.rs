@@ -142,12 +142,8 @@ pub struct Limits {
 pub struct Quota {
     /// Requests a second.
     pub requests_per_second: u32,
-    /// Requests at once.
-    pub burst: u32,
     /// Bytes a second.
     pub bytes_per_second: u64,
-    /// Bytes at once.
-    pub bytes_burst: u64,
 }
 
 /// When deliveries are tried again.
@@ -369,18 +365,10 @@ impl Reader {
 
     fn quota(&mut self) -> Option<Quota> {
         let requests_per_second = self.read("quota.requests_per_second", value::count);
-        let burst = self.read("quota.burst", value::count);
         let bytes_per_second = self.lowered("quota.bytes_per_second", value::bytes, BYTES_A_SECOND_MAX);
-        let bytes_burst = self.lowered("quota.bytes_burst", value::bytes, BYTES_A_SECOND_MAX);
-        let quota = Quota {
-            requests_per_second: requests_per_second?,
-            burst: burst?,
-            bytes_per_second: bytes_per_second?,
-            bytes_burst: bytes_burst?,
-        };
-        let largest = (limits::ENVELOPE_BYTES_MAX + limits::INLINE_BYTES_MAX) as u64;
-        if quota.bytes_burst < largest * 2 || quota.bytes_per_second == 0 {
-            self.fault("quota.bytes_burst", "at least 4MiB, so that the largest request fits".to_owned());
+        let quota = Quota { requests_per_second: requests_per_second?, bytes_per_second: bytes_per_second? };
+        if quota.bytes_per_second < BYTES_A_SECOND_MIN {
+            self.fault("quota.bytes_per_second", "at least 1MiB, so that the largest envelope fits".to_owned());
         }
         Some(quota)
     }
@@ -447,6 +435,8 @@ impl Reader {
 
 /// `governor` counts cells in 32 bits.
 const BYTES_A_SECOND_MAX: u64 = u32::MAX as u64;
+/// Ten seconds of it have to hold the largest request.
+const BYTES_A_SECOND_MIN: u64 = 1024 * 1024;
 
 /// A configuration larger than this is not one.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -97,7 +97,7 @@ refresh = 60
 [limits]
 part_bytes = "1GiB"
 [quota]
-burst = 0
+requests_per_second = 0
 [telemetry]
 format = "xml"
 [[adapter]]
@@ -123,11 +123,11 @@ fn the_environment_overrides_the_file_and_its_faults_name_the_variable() {
     let environment = [
         ("LIENTHONG_GATEWAY__LANGUAGE", "en"),
         ("LIENTHONG_TLS__ROOTS", "a.pem, b.pem"),
-        ("LIENTHONG_QUOTA__BURST", "7"),
+        ("LIENTHONG_QUOTA__REQUESTS_PER_SECOND", "7"),
         ("LIENTHONG_CONFIG", "not a key"),
     ];
     let config = parse(&minimal(), &environment).unwrap();
-    assert_eq!((config.gateway.language, config.quota.burst, config.tls.roots.len()), (Language::En, 7, 2));
+    assert_eq!((config.gateway.language, config.quota.requests_per_second, config.tls.roots.len()), (Language::En, 7, 2));
     let told = faults(&minimal(), &[("LIENTHONG_RETRY__FRIST", "1s"), ("LIENTHONG_RETRY__MAX", "soon")]);
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(told[0].starts_with("LIENTHONG_RETRY__FRIST: retry.frist: unknown key; did you mean `retry.first`?"), "{told:?}");
@@ -141,7 +141,7 @@ fn values_without_a_unit_are_refused() {
         ("retry", "first = \"0s\"", "above zero"),
         ("retry", "first = \"2h\"", "longer than retry.max"),
         ("quota", "bytes_per_second = \"64MB\"", "size"),
-        ("quota", "bytes_burst = \"1MiB\"", "at least 4MiB"),
+        ("quota", "bytes_per_second = \"1KiB\"", "at least 1MiB"),
         ("limits", "connections = 5000", "can be lowered but not raised"),
     ] {
         let told = faults(&format!("{}[{section}]\n{line}\n", minimal()), &[]);
