@@ -77,9 +77,10 @@ pub fn diff(old: &Directory, new: &Directory) -> Vec<Difference> {
     compare(Noun::Gateway, facts(&old.gateways, gateway), facts(&new.gateways, gateway), &mut out);
     compare(Noun::Operator, facts(&old.operators, operator), facts(&new.operators, operator), &mut out);
     compare(Noun::Anchor, facts(&old.anchors, anchor), facts(&new.anchors, anchor), &mut out);
-    let intermediates = |content: &DirectoryContent| facts(&content.intermediates, intermediate);
+    let intermediates = |content: &DirectoryContent| facts(&content.intermediates, |der| intermediate(der));
     compare(Noun::Intermediate, intermediates(old), intermediates(new), &mut out);
-    compare(Noun::RevocationList, facts(&old.crls, revocation_list), facts(&new.crls, revocation_list), &mut out);
+    let lists = |content: &DirectoryContent| facts(&content.crls, |der| revocation_list(der));
+    compare(Noun::RevocationList, lists(old), lists(new), &mut out);
     out
 }
 
@@ -134,7 +135,7 @@ struct Facts {
 const UNTIL: &str = "valid_until";
 
 fn facts<T>(items: &[T], describe: fn(&T) -> Facts) -> BTreeMap<String, Facts> {
-    items.iter().map(|item| describe(item)).map(|facts| (facts.id.clone(), facts)).collect()
+    items.iter().map(describe).map(|facts| (facts.id.clone(), facts)).collect()
 }
 
 fn compare(noun: Noun, mut old: BTreeMap<String, Facts>, new: BTreeMap<String, Facts>, out: &mut Vec<Difference>) {
@@ -239,11 +240,11 @@ fn anchor(anchor: &Anchor) -> Facts {
     }
 }
 
-fn intermediate(der: &Vec<u8>) -> Facts {
+fn intermediate(der: &[u8]) -> Facts {
     Facts { id: brief(&Digest::of(der)), name: certificate::describe_certificate(der), fields: Vec::new() }
 }
 
-fn revocation_list(der: &Vec<u8>) -> Facts {
+fn revocation_list(der: &[u8]) -> Facts {
     Facts { id: brief(&Digest::of(der)), name: certificate::describe_revocation_list(der), fields: Vec::new() }
 }
 

@@ -1,5 +1,10 @@
 //! A folder with a small real PKI: a root, an issuing CA, leaves and a revocation list, made by OpenSSL.
-#![allow(dead_code, missing_docs, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "each test binary uses its own part, and a broken PKI fails the test"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
