@@ -46,6 +46,11 @@ pub struct Batch {
 }
 
 impl Log {
+    /// Starts a log without leaves.
+    pub fn empty(signer: NoteSigner) -> Self {
+        Self { signer, state: LogState::default() }
+    }
+
     /// Opens a log where it stopped.
     ///
     /// # Errors

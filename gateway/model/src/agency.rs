@@ -117,7 +117,7 @@ impl OperatorRole {
 }
 
 /// The TLS identity of a caller, found by its certificate in the directory. The hop is never the originator: the pair is authorised.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Hop {
     /// A system of an agency, or an in-process adapter acting as one.
     System(SystemId),

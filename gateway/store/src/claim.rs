@@ -47,7 +47,7 @@ pub struct Claim {
 pub struct LaneHead {
     /// The lane.
     pub lane: Lane,
-    /// Its earliest wake-up that is not leased.
+    /// Its earliest wake-up; a leased row wakes when its lease runs out.
     pub due: Timestamp,
 }
 

@@ -11,13 +11,15 @@
 //!    [`Conflict::OtherDigest`], for the whole retention.
 //! 4. A lease carries a fencing token that rises with every claim of the row. A settlement with an older token is [`Conflict::Stale`] and
 //!    changes nothing. A row whose lease has run out is due again.
-//! 5. A settlement clears the old wake-up and sets the new one in the same commit.
+//! 5. A settlement clears the old wake-up and sets the new one in the same commit. So does a change, and a record that brings a state.
 //! 6. After a failed fsync nothing more is acknowledged: every later step is [`StoreError::Unavailable`] until the process has restarted.
 //! 7. Dropping the future of a step does not undo it: the step is either durable or not, and reading back by id tells which.
 
 pub mod accept;
 pub mod change;
 pub mod claim;
+pub mod faulty;
+pub mod memory;
 pub mod parts;
 pub mod query;
 pub mod record;
@@ -43,7 +45,8 @@ pub trait Store: Send + Sync {
     /// Keeps a verified envelope with its deliveries and its ACCEPTED leaf.
     ///
     /// When the envelope is there already with the same digest, recipients without a delivery row get one (a relay may bring the rest of a
-    /// broadcast later) with the leaf of this call; when none is new, nothing is written and the first receipt comes back.
+    /// broadcast later) with the leaf of this call, and a purged body comes back with them; when none is new, nothing is written and the first
+    /// receipt comes back.
     ///
     /// # Errors
     /// [`Conflict::OtherDigest`]; [`StoreError`].
@@ -67,7 +70,7 @@ pub trait Store: Send + Sync {
     /// [`Conflict::Unknown`] when the envelope is not here; [`StoreError`].
     async fn record(&self, record: Record) -> Result<Recorded, StoreError>;
 
-    /// Ends leases of receipts on their way back. Writes no leaf: a receipt never earns a receipt.
+    /// Ends leases of receipts on their way back, all or none. Writes no leaf: a receipt never earns a receipt.
     ///
     /// # Errors
     /// [`Conflict::Stale`]; [`StoreError`].
@@ -88,7 +91,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn due_lanes(&self, now: Timestamp, limit: usize) -> Result<Vec<LaneHead>, StoreError>;
 
-    /// The earliest wake-up that is not leased, if any.
+    /// The earliest wake-up, if any. A leased row wakes when its lease runs out.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -127,7 +130,12 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn events(&self, envelope: EnvelopeSeq, after: Option<u64>, limit: usize) -> Result<Vec<EventRow>, StoreError>;
+    async fn events(
+        &self,
+        envelope: EnvelopeSeq,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<EventRow>, StoreError>;
 
     /// The envelopes with one file code, oldest first.
     ///
@@ -141,7 +149,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn by_envelope_id(&self, id: gateway_model::id::EnvelopeId) -> Result<Vec<EnvelopeRow>, StoreError>;
 
-    /// Deliveries by filter, newest first, in pages.
+    /// Deliveries by filter, in pages: the newest envelope first, the deliveries of one envelope in the order in which they were kept.
     ///
     /// # Errors
     /// [`StoreError`].

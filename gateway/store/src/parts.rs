@@ -17,7 +17,8 @@ pub trait PartStore: Send + Sync {
     /// [`PartError`].
     async fn missing(&self, owner: &Hop, digests: &[Digest]) -> Result<Vec<Missing>, PartError>;
 
-    /// Starts or goes on with an upload. `offset` is 0 or what [`PartStore::missing`] told.
+    /// Starts or goes on with an upload. `offset` is what [`PartStore::missing`] told, or 0 to start again. A part that somebody has fully
+    /// uploaded stays readable meanwhile.
     ///
     /// # Errors
     /// [`PartError::Offset`], [`PartError::Full`], [`PartError`].
@@ -58,7 +59,8 @@ pub trait PartWriter: Send {
     /// [`PartError::TooLong`], [`PartError::Full`], [`PartError`].
     async fn write(&mut self, chunk: Bytes) -> Result<(), PartError>;
 
-    /// Checks size and digest and makes the part durable (file and folder). On a mismatch what was written is removed.
+    /// Checks size and digest and makes the part durable (file and folder). With too few bytes the upload can go on later; with another
+    /// digest what was written is removed.
     ///
     /// # Errors
     /// [`PartError::TooShort`], [`PartError::DigestMismatch`], [`PartError`].

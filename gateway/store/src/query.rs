@@ -4,7 +4,7 @@ use gateway_model::id::{AgencyId, EnvelopeId};
 use gateway_model::state::DeliveryStatus;
 use gateway_model::{Reason, Timestamp};
 
-/// A filter over deliveries; empty fields do not filter. Newest first.
+/// A filter over deliveries; empty fields do not filter. The newest envelope first.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// Only these statuses.
@@ -58,7 +58,7 @@ pub struct Counts {
     pub forwarded: u64,
     /// Deliveries held.
     pub held: u64,
-    /// Receipts on their way back.
+    /// Receipts on their way back, held ones too.
     pub returns: u64,
     /// Leaves in the evidence log.
     pub log_size: u64,

@@ -51,7 +51,7 @@ pub struct DeliveryRow {
     pub wake: Option<Timestamp>,
     /// Attempts made.
     pub attempts: u32,
-    /// When the state was entered.
+    /// When its status was entered; waiting again after a deferral does not count as new.
     pub since: Timestamp,
 }
 
