@@ -1,5 +1,8 @@
 //! What the `openssl` command line says of our signatures and certificates, where it is installed.
 
+// What tests call is test code too.
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

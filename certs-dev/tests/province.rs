@@ -1,5 +1,8 @@
 //! The province that tests, demo and bench start from.
 
+// What tests call is test code too.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
