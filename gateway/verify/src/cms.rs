@@ -1,6 +1,6 @@
 //! Reads one detached CMS SignedData with one signer, in the profile of this gateway; nothing in it is believed yet.
 
-use gateway_model::{Reason, Refusal, Timestamp};
+use gateway_model::{Reason, Refusal, Timestamp, limits};
 
 use crate::algorithm::{AlgorithmError, DigestAlgorithm, SignatureAlgorithm, read_digest, read_signature};
 use crate::attribute::SignedAttributes;
@@ -44,6 +44,10 @@ impl<'a> CmsSignature<'a> {
     /// # Errors
     /// The reason why it is not in the profile.
     pub fn read(der: &'a [u8]) -> Result<Self, Refusal> {
+        if der.len() > limits::SIGNATURE_BYTES_MAX {
+            let seen = format!("{} bytes; {} are allowed", der.len(), limits::SIGNATURE_BYTES_MAX);
+            return Err(Refusal::new(Reason::SignatureTooLarge).saw(seen));
+        }
         let mut whole = Reader::new(der);
         let mut content_info = whole.enter(SEQUENCE).map_err(malformed)?;
         whole.finish().map_err(|_| Refusal::new(Reason::SignatureTrailingBytes))?;

@@ -2,7 +2,7 @@
 
 use crate::algorithm::dotted;
 use crate::der::{
-    DerError, OCTET_STRING, Reader, SEQUENCE, context, context_primitive, named_bits, single, single_content,
+    DerError, OCTET_STRING, OID, Reader, SEQUENCE, context, context_primitive, named_bits, single, single_content,
 };
 
 /// digitalSignature.
@@ -14,16 +14,19 @@ pub const KEY_CERT_SIGN: u16 = 0x0400;
 /// cRLSign.
 pub const CRL_SIGN: u16 = 0x0200;
 
-/// Extended key usages under which a certificate may sign documents. The field's certificates are made for mail or for clients; which
-/// of them speaks for an agency is a fact of the directory, not of this extension.
-const SIGNING_USAGES: [&[u8]; 6] = [
+/// Extended key usages under which a certificate may sign documents.
+const SIGNING_USAGES: [&[u8]; 5] = [
     &[0x55, 0x1d, 0x25, 0x00],                                     // anyExtendedKeyUsage
-    &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02],             // id-kp-clientAuth
     &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x04],             // id-kp-emailProtection
     &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x24],             // id-kp-documentSigning (RFC 9336)
     &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x0a, 0x03, 0x0c], // Microsoft document signing
     &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x2f, 0x01, 0x01, 0x05],       // Adobe authentic documents
 ];
+/// id-kp-serverAuth: the mark of a machine's TLS certificate.
+const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
+/// id-kp-clientAuth: many certificates of persons in the field have nothing else. It lets sign unless serverAuth stands beside it; who
+/// speaks for an agency is a fact of the directory, not of this extension.
+const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
 const EXTENSIONS_MAX: usize = 64;
 const ENTRIES_MAX: usize = 256;
 
@@ -178,15 +181,7 @@ pub fn read_authority_key_id(value: &[u8]) -> Result<Option<Box<[u8]>>, DerError
 }
 
 fn lets_sign_documents(value: &[u8]) -> Result<bool, DerError> {
-    let mut reader = single(value, SEQUENCE)?;
-    let mut may_sign = false;
-    let mut count = 0usize;
-    while !reader.is_empty() {
-        count = count.saturating_add(1);
-        if count > ENTRIES_MAX {
-            return Err(DerError::TooMany(ENTRIES_MAX));
-        }
-        may_sign |= SIGNING_USAGES.contains(&reader.oid()?);
-    }
-    Ok(may_sign)
+    let usages = single(value, SEQUENCE)?.all(OID, ENTRIES_MAX)?;
+    let has = |oid: &[u8]| usages.iter().any(|usage| usage.content == oid);
+    Ok(SIGNING_USAGES.iter().any(|oid| has(oid)) || (has(CLIENT_AUTH) && !has(SERVER_AUTH)))
 }

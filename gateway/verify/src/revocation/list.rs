@@ -140,10 +140,9 @@ impl RevocationList {
     pub fn covers(&self, certificate: &Certificate) -> bool {
         let is_ca = certificate.extensions().says_ca();
         let names = &certificate.extensions().distribution_points;
-        !(self.scope.only_users && is_ca)
-            && !(self.scope.only_authorities && !is_ca)
-            && (self.scope.distribution_points.is_empty()
-                || self.scope.distribution_points.iter().any(|name| names.contains(name)))
+        let names_point = |name: &Box<[u8]>| names.contains(name);
+        let is_kind = if is_ca { !self.scope.only_users } else { !self.scope.only_authorities };
+        is_kind && (self.scope.distribution_points.is_empty() || self.scope.distribution_points.iter().any(names_point))
     }
 }
 
