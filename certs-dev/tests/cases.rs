@@ -146,7 +146,9 @@ fn openssl_refuses_the_bad_cases_for_the_fault_that_they_have() {
     let folder = tempfile::tempdir().unwrap();
     for case in cases(NOW).unwrap() {
         let holds = signature_holds(&case);
-        let Some(verdict) = chain_verdict(folder.path(), &case) else { return };
+        let Some(verdict) = chain_verdict(folder.path(), &case) else {
+            return eprintln!("not measured: the openssl command is not installed");
+        };
         if LENIENT.contains(&case.name) {
             continue;
         }

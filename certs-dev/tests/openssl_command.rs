@@ -58,7 +58,9 @@ fn the_command_line_verifies_our_signatures_and_refuses_altered_content() {
         let credential = ladder.issue_signer("UBND xã Bản Lềnh", kind, LeafProfile::agency("UBND tỉnh")).unwrap();
         for options in [SignOptions::at(NOW), SignOptions::at(NOW).pss(), SignOptions::at(NOW).embed(Embed::Chain)] {
             write(folder, "content.p7s", cms_detached(b"line\r\n\x00 content", &credential, options).unwrap());
-            let Some(good) = verify(folder, "content") else { return };
+            let Some(good) = verify(folder, "content") else {
+                return eprintln!("not measured: the openssl command is not installed");
+            };
             assert!(good.status.success(), "{kind:?} {options:?}: {}", String::from_utf8_lossy(&good.stderr));
             let bad = verify(folder, "altered").unwrap();
             assert!(!bad.status.success(), "{kind:?} {options:?}");
@@ -100,7 +102,7 @@ fn the_command_line_sees_who_is_revoked() {
         ];
         openssl(folder, &arguments)
     };
-    let Some(output) = verify(&good) else { return };
+    let Some(output) = verify(&good) else { return eprintln!("not measured: the openssl command is not installed") };
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = verify(&revoked).unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("certificate revoked"));

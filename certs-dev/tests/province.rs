@@ -146,12 +146,12 @@ fn a_ladder_may_have_any_number_of_levels() {
 }
 
 #[test]
-fn a_large_province_keeps_its_codes_apart() {
-    let mut plan = Plan::sized(4, 120);
+fn a_large_province_keeps_its_ids_and_codes_apart() {
+    let mut plan = Plan::sized(15, 100);
     plan.agencies.iter_mut().for_each(|agency| agency.person = None);
     let (folder, _, source) = generate(&plan);
     check_consistent(folder.path(), &source);
-    assert!(tables(&source, "agency").len() > 480);
+    assert!(tables(&source, "agency").len() > 1500);
 }
 
 #[test]

@@ -109,7 +109,7 @@ impl Plan {
         Self::sized(3, 3)
     }
 
-    /// A province with at least one district, and two communes in each. Codes keep two digits up to 60 districts with 98 communes.
+    /// A province with at least one district, and two communes in each. Codes keep two digits up to 70 districts with 98 communes.
     pub fn sized(districts: usize, communes_per_district: usize) -> Self {
         let gateways = ["gw-commune", "gw-district", "gw-province"];
         let mut agencies = vec![top("gw-province")];
@@ -207,7 +207,7 @@ impl Plan {
 }
 
 const LAND_OFFICE: &str = "h99.21";
-const DISSOLVED: &str = "h99.41";
+const DISSOLVED: &str = "h99.22";
 
 fn ladder_of(ids: &[&str]) -> Vec<GatewayPlan> {
     let gateway = |(number, id): (usize, &&str)| GatewayPlan {
@@ -357,7 +357,7 @@ fn specials(top_gateway: &str, commune_gateway: &str, district: &str, successor:
         ..agency(&merged, Some(district), commune_gateway, "xã", "Ủy ban nhân dân xã Nà Ươm".to_owned())
     });
     agencies.push(AgencyPlan {
-        codes: codes("H99.41", Some("000.00.41.H99".to_owned())),
+        codes: codes("H99.22", Some("000.00.22.H99".to_owned())),
         ended_seconds_ago: Some(60 * DAY_SECONDS),
         ..agency(DISSOLVED, Some("h99"), top_gateway, "đơn vị", "Ban Quản lý dự án tái định cư Hồ Thắm".to_owned())
     });
