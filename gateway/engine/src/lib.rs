@@ -1,1 +1,341 @@
-//! The walk of an envelope: accept, verify, store, route, deliver, receipt.
+//! The walk of an envelope: accept, verify, store; then route, deliver, receipt.
+//!
+//! [`Engine::submit`] is the first half: it answers after the envelope is durable. `Engine::walk` is the second: it takes what is due one
+//! hand-over further, and settles. Between them stands only the store: nothing is remembered that a crash could lose. The rest of this
+//! room: [`worker`] decides what is walked next ([`schedule`] is fair, [`gate`] closes what does not answer, [`retry`] spreads the waits);
+//! [`sweep`] tidies; [`operate`] is what a person sees and moves; [`trust`], [`clock`] and [`entropy`] are arguments.
+
+pub mod clock;
+pub mod door;
+pub mod entropy;
+pub mod events;
+pub mod gate;
+pub mod lane;
+pub mod metrics;
+pub mod operate;
+pub mod quota;
+pub mod refusals;
+pub mod retry;
+pub mod schedule;
+pub mod settings;
+pub mod steps;
+pub mod sweep;
+pub mod trust;
+pub mod worker;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use adapters_sdk::Adapter;
+use adapters_sdk::relay::RelayAdapters;
+use bytes::Bytes;
+use gateway_evidence::{Event, EventKind, Receipt};
+use gateway_model::agency::Hop;
+use gateway_model::id::{AgencyId, EnvelopeKey, GatewayId};
+use gateway_model::{Digest, Refusal, Timestamp};
+use gateway_store::Store;
+use gateway_store::claim::{NewReturn, ReturnWhat};
+use gateway_store::parts::PartStore;
+use gateway_store::record::Recorded;
+use gateway_store::rows::{EnvelopeRow, EnvelopeSeq};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::events::Events;
+use crate::gate::{Gates, Sign};
+use crate::lane::Destination;
+use crate::metrics::Metrics;
+use crate::operate::Operate;
+use crate::quota::QuotaBook;
+use crate::refusals::{RefusalRecord, Refusals};
+use crate::settings::Settings;
+use crate::steps::{accept, deliver, receipt, route, store, verify};
+use crate::trust::TrustHolder;
+use crate::worker::Worker;
+
+/// The engine of one gateway. Clones are handles to the same.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// What an engine is made of.
+pub struct EngineParts {
+    /// This gateway.
+    pub gateway: GatewayId,
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// Where attachments are kept.
+    pub parts: Arc<dyn PartStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Trust.
+    pub trust: TrustHolder,
+    /// Where envelopes go.
+    pub adapters: AdapterTable,
+    /// Bounds and times.
+    pub settings: Settings,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// The adapters of this gateway.
+#[derive(Clone, Default)]
+pub struct AdapterTable {
+    /// Which adapter serves an agency.
+    pub by_agency: HashMap<AgencyId, String>,
+    /// The adapters by their names in the configuration.
+    pub by_name: HashMap<String, Arc<dyn Adapter>>,
+    /// The relays to other gateways; `None` when there are none.
+    pub relay: Option<Arc<dyn RelayAdapters>>,
+}
+
+/// An envelope at the door.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Serialized `SignedEnvelope`, byte for byte as it came.
+    pub signed: Bytes,
+    /// Who brings it.
+    pub hop: Hop,
+    /// Small parts that came along; kept as if the hop had uploaded them.
+    pub inline: Vec<Bytes>,
+    /// What a gateway says about its hop; `None` from a system.
+    pub relay: Option<RelayFacts>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// What a gateway says about its hop.
+#[derive(Clone, Debug)]
+pub struct RelayFacts {
+    /// The recipients that this gateway is to serve.
+    pub recipients: Vec<AgencyId>,
+    /// Gateways passed so far, the caller last.
+    pub hops: Vec<GatewayId>,
+    /// The first gateway's ACCEPTED receipt, serialized.
+    pub first_accepted: Option<Bytes>,
+}
+
+/// Accepted and durable.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// Sender and envelope id.
+    pub key: EnvelopeKey,
+    /// SHA-256 of the envelope bytes.
+    pub digest: Digest,
+    /// Its number here.
+    pub seq: EnvelopeSeq,
+    /// The ACCEPTED receipt; the first one when `duplicate`.
+    pub receipt: Receipt,
+    /// True when nothing was new.
+    pub duplicate: bool,
+}
+
+pub(crate) struct Inner {
+    pub(crate) gateway: GatewayId,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) parts: Arc<dyn PartStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) trust: TrustHolder,
+    pub(crate) adapters: AdapterTable,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
+    pub(crate) quotas: QuotaBook,
+    pub(crate) events: Events,
+    pub(crate) refusals: Refusals,
+    pub(crate) submissions: Arc<Semaphore>,
+    gates: Mutex<Gates>,
+    draining: AtomicBool,
+    drained: CancellationToken,
+}
+
+impl std::ops::Deref for Engine {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl Engine {
+    /// Puts an engine together. Nothing runs until [`Engine::run`].
+    pub fn new(parts: EngineParts) -> Self {
+        let settings = parts.settings;
+        let inner = Inner {
+            quotas: QuotaBook::new(settings.quotas, parts.clock.clone()),
+            events: Events::new(),
+            refusals: Refusals::default(),
+            submissions: Arc::new(Semaphore::new(settings.submissions_max)),
+            gates: Mutex::new(Gates::new(settings.gate_backoff)),
+            draining: AtomicBool::new(false),
+            drained: CancellationToken::new(),
+            gateway: parts.gateway,
+            store: parts.store,
+            parts: parts.parts,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            trust: parts.trust,
+            adapters: parts.adapters,
+            metrics: parts.metrics,
+            settings,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Takes an envelope in: accept, verify, store. Answers after it is durable.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; nothing is kept then, or it cannot be said: a repeat is harmless and gets the first receipt.
+    ///
+    /// # Cancellation
+    /// The envelope is durable or not; the repeat tells.
+    pub async fn submit(&self, submission: Submission) -> Result<Accepted, Refusal> {
+        let began = self.clock.steady();
+        let result = self.take(&submission).await;
+        self.account(&submission, began, &result);
+        result
+    }
+
+    async fn take(&self, submission: &Submission) -> Result<Accepted, Refusal> {
+        let admitted = accept::admit(self, submission)?;
+        let verified = verify::verify(self, submission, &admitted)?;
+        accept::admit_sender(self, submission, &verified)?;
+        let deliveries = route::at_acceptance(self, submission, &admitted, &verified)?;
+        store::keep_parts(self, submission, &verified).await?;
+        store::keep(self, submission, &admitted, &verified, deliveries).await
+    }
+
+    /// Takes leased deliveries of one envelope one hand-over further: route, deliver, receipt. Tells what it taught about the destination.
+    pub(crate) async fn walk(&self, load: deliver::Load) -> Sign {
+        let Some(snapshot) = self.trust.current() else { return Sign::Nothing };
+        let mut signs = Vec::new();
+        for (decision, load) in route::decide(self, &snapshot, load) {
+            let attempt = deliver::carry_out(self, &snapshot, decision, &load).await;
+            signs.push(attempt.sign());
+            receipt::settle(self, &snapshot, &load, attempt).await;
+        }
+        signs.into_iter().find(|sign| *sign != Sign::Nothing).unwrap_or(Sign::Nothing)
+    }
+
+    /// Records a receipt that another gateway brings back, and passes it on along the way the envelope came. A second time is harmless.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; [`gateway_model::Reason::is_retryable`] tells whether to bring it again.
+    pub async fn record_receipt(&self, from: &GatewayId, receipt: &Bytes) -> Result<Recorded, Refusal> {
+        receipt::record(self, from, receipt).await
+    }
+
+    /// Walks what is due and sweeps, until `shutdown`; then waits for what is under way, within bounds. One call at a time.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        tokio::join!(Worker::new(self.clone()).run(shutdown.clone()), sweep::run(self, shutdown.clone()));
+        self.drain();
+    }
+
+    /// Takes no more submissions from now on; what is accepted is still walked.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.drained.cancel();
+    }
+
+    /// What a person sees and moves.
+    pub fn operate(&self) -> Operate {
+        Operate::new(self.clone())
+    }
+
+    /// This gateway.
+    pub fn gateway(&self) -> &GatewayId {
+        &self.gateway
+    }
+
+    /// The trust in force; put a new snapshot in force here.
+    pub fn trust(&self) -> &TrustHolder {
+        &self.trust
+    }
+
+    /// The store: for reading. What changes it goes through the engine.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The part store: doors upload into it.
+    pub fn parts(&self) -> &Arc<dyn PartStore> {
+        &self.parts
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Notices of what happens to envelopes.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    fn account(&self, submission: &Submission, began: Timestamp, result: &Result<Accepted, Refusal>) {
+        match result {
+            Ok(accepted) => {
+                let took = self.clock.steady().since(began);
+                self.metrics.accepted(accept::hop_kind(&submission.hop), accepted.duplicate, took);
+                self.events.tell(accepted.seq);
+            }
+            Err(refusal) => {
+                tracing::info!(hop = %submission.hop, reason = %refusal.reason, field = %refusal.field, "refused a submission");
+                self.metrics.refused(refusal.reason);
+                self.refusals.remember(RefusalRecord {
+                    at: self.clock.now(),
+                    hop: submission.hop.to_string(),
+                    reason: refusal.reason,
+                    field: refusal.field.clone(),
+                    envelope_id: verify::claimed_id(submission),
+                });
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// An event about an envelope that is kept here; the caller fills in the rest.
+    pub(crate) fn event(&self, kind: EventKind, about: &EnvelopeRow, recipients: Vec<AgencyId>) -> Event {
+        Event {
+            kind,
+            gateway: self.gateway.clone(),
+            at: self.clock.now(),
+            sender: about.key.sender.clone(),
+            envelope_id: about.key.id,
+            envelope_digest: about.digest,
+            recipients,
+            reason: None,
+            counterpart: String::new(),
+            attempt: 0,
+            rests_on: None,
+            verification: None,
+            note: String::new(),
+        }
+    }
+
+    /// Brings a receipt back to the gateway that brought the envelope, if one did.
+    pub(crate) fn way_back(&self, envelope: &EnvelopeRow, what: ReturnWhat) -> Vec<NewReturn> {
+        let to = envelope.header.arrived_from.iter();
+        to.map(|to| NewReturn { to: to.clone(), lane: Destination::receipts(to), due: self.clock.steady(), what })
+            .collect()
+    }
+
+    pub(crate) fn gates(&self) -> MutexGuard<'_, Gates> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn drained(&self) {
+        self.drained.cancelled().await;
+    }
+}

@@ -1,0 +1,150 @@
+//! Where work goes, and the names of the lanes that it waits in.
+//!
+//! A lane is `<kind>:<id>|<priority rank>|<sender>`; ids have neither `|` nor spaces. Receipts on their way back wait in
+//! `receipts:<gateway>`.
+
+use gateway_model::envelope::Priority;
+use gateway_model::id::{AgencyId, GatewayId};
+use gateway_store::claim::Lane;
+
+/// Where a piece of work goes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Destination {
+    /// To the system of an agency served here.
+    Agency(AgencyId),
+    /// To the next gateway.
+    Gateway(GatewayId),
+    /// Nowhere for now: the next gateway has it, and its final receipt is awaited.
+    Awaiting(GatewayId),
+    /// Nowhere for now: there is no way, and the delivery is held.
+    Nowhere,
+    /// Receipts back to a gateway.
+    Receipts(GatewayId),
+}
+
+/// What can be down: everything that goes there waits together.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Party {
+    /// The system of an agency served here.
+    Agency(AgencyId),
+    /// Another gateway.
+    Gateway(GatewayId),
+}
+
+/// A lane, taken apart.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Place {
+    /// Where its work goes.
+    pub destination: Destination,
+    /// How urgent its work is.
+    pub priority: Priority,
+    /// Whose work it is; `None` for receipts.
+    pub sender: Option<AgencyId>,
+}
+
+impl Destination {
+    /// Who has to answer for work to go there; `None` when nobody has to.
+    pub fn party(&self) -> Option<Party> {
+        match self {
+            Self::Agency(id) => Some(Party::Agency(id.clone())),
+            Self::Gateway(id) | Self::Receipts(id) => Some(Party::Gateway(id.clone())),
+            Self::Awaiting(_) | Self::Nowhere => None,
+        }
+    }
+
+    /// The gateway that has, or is to get, what waits here.
+    pub fn gateway(&self) -> Option<&GatewayId> {
+        match self {
+            Self::Gateway(id) | Self::Awaiting(id) => Some(id),
+            Self::Agency(_) | Self::Nowhere | Self::Receipts(_) => None,
+        }
+    }
+
+    /// The lane of one sender's deliveries of one priority to here.
+    pub fn lane(&self, priority: Priority, sender: &AgencyId) -> Lane {
+        match self {
+            Self::Agency(id) => Lane::new(format!("agency:{id}|{}|{sender}", priority.rank())),
+            Self::Gateway(id) => Lane::new(format!("gateway:{id}|{}|{sender}", priority.rank())),
+            Self::Awaiting(id) => Lane::new(format!("awaiting:{id}|{}|{sender}", priority.rank())),
+            Self::Nowhere => Lane::new(format!("nowhere:|{}|{sender}", priority.rank())),
+            Self::Receipts(id) => Lane::new(format!("receipts:{id}")),
+        }
+    }
+
+    /// The lane of receipts back to `gateway`.
+    pub fn receipts(gateway: &GatewayId) -> Lane {
+        Lane::new(format!("receipts:{gateway}"))
+    }
+
+    /// The kind, for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Agency(_) => "agency",
+            Self::Gateway(_) => "gateway",
+            Self::Awaiting(_) => "awaiting",
+            Self::Nowhere => "nowhere",
+            Self::Receipts(_) => "receipts",
+        }
+    }
+}
+
+impl Place {
+    /// Takes a lane's name apart; `None` when no engine made it.
+    pub fn of(lane: &Lane) -> Option<Self> {
+        let (kind, rest) = lane.as_str().split_once(':')?;
+        if kind == "receipts" {
+            let destination = Destination::Receipts(GatewayId::parse(rest).ok()?);
+            return Some(Self { destination, priority: Priority::Normal, sender: None });
+        }
+        let mut pieces = rest.rsplitn(3, '|');
+        let sender = AgencyId::parse(pieces.next()?).ok()?;
+        let priority = pieces.next()?.parse().ok().and_then(Priority::from_rank)?;
+        let id = pieces.next()?;
+        let destination = match kind {
+            "agency" => Destination::Agency(AgencyId::parse(id).ok()?),
+            "gateway" => Destination::Gateway(GatewayId::parse(id).ok()?),
+            "awaiting" => Destination::Awaiting(GatewayId::parse(id).ok()?),
+            "nowhere" => Destination::Nowhere,
+            _ => return None,
+        };
+        Some(Self { destination, priority, sender: Some(sender) })
+    }
+}
+
+impl std::fmt::Display for Party {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Agency(id) => write!(f, "agency:{id}"),
+            Self::Gateway(id) => write!(f, "gateway:{id}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_says_where_its_work_goes() {
+        let sender = AgencyId::parse("xa:kim/son").unwrap();
+        let gateway = GatewayId::parse("gw-a.example:8443").unwrap();
+        for destination in [
+            Destination::Agency(AgencyId::parse("H15.50").unwrap()),
+            Destination::Gateway(gateway.clone()),
+            Destination::Awaiting(gateway.clone()),
+            Destination::Nowhere,
+        ] {
+            let lane = destination.lane(Priority::Express, &sender);
+            let place = Place { destination, priority: Priority::Express, sender: Some(sender.clone()) };
+            assert_eq!(Place::of(&lane), Some(place));
+        }
+        assert_eq!(Place::of(&Destination::receipts(&gateway)).unwrap().destination, Destination::Receipts(gateway));
+    }
+
+    #[test]
+    fn a_name_that_no_engine_made_is_no_lane() {
+        for name in ["", "agency:a", "agency:a|9|b", "agency:|0|b", "mail:a|0|b", "receipts:"] {
+            assert_eq!(Place::of(&Lane::new(name)), None, "{name}");
+        }
+    }
+}

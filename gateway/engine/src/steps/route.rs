@@ -1,0 +1,176 @@
+//! Route: where a delivery goes next. A pure walk over the directory.
+
+use gateway_model::directory::{Directory, Serving};
+use gateway_model::envelope::ResolvedRecipient;
+use gateway_model::id::{AgencyId, DeliveryId, GatewayId};
+use gateway_model::state::DeliveryState;
+use gateway_model::{Reason, Refusal, Timestamp};
+use gateway_store::accept::NewDelivery;
+use gateway_store::rows::{DeliveryRow, EnvelopeRow};
+use gateway_verify::{Snapshot, VerifiedEnvelope};
+
+use crate::lane::{Destination, Place};
+use crate::settings::Settings;
+use crate::steps::accept::Admitted;
+use crate::steps::deliver::Load;
+use crate::{Engine, Submission};
+
+/// The way of a delivery from one gateway.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// There is one.
+    To(Destination),
+    /// There is none.
+    Nowhere(Reason),
+}
+
+/// What is to be done with a delivery that is due.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// Hand it over to where its lane leads.
+    HandOver,
+    /// Something else, for which nobody is asked.
+    Instead(Instead),
+}
+
+/// What happens instead of a hand-over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Instead {
+    /// Its way has changed.
+    Reroute(Destination),
+    /// Its recipient has been succeeded.
+    Succeed {
+        /// By whom.
+        successor: AgencyId,
+        /// The way there.
+        to: Destination,
+    },
+    /// It cannot go on.
+    Hold(Reason),
+    /// It is too late.
+    Expire,
+    /// The next gateway has it, and its final receipt is late.
+    AwaitOverdue,
+}
+
+/// The way from `me` to the agency `serving`, for an envelope that passed `hops` before.
+///
+/// Up the ladder of gateways to the first that stands on the recipient's own ladder, or that the directory links directly to it; then down.
+/// Never to a gateway that it has passed already: the directories of two gateways disagree then, and a person has to look.
+pub fn way(directory: &Directory, me: &GatewayId, serving: &AgencyId, hops: &[GatewayId]) -> Way {
+    let Some(target) = directory.gateway_of(serving) else { return Way::Nowhere(Reason::RouteMissing) };
+    if target.id == *me {
+        return Way::To(Destination::Agency(serving.clone()));
+    }
+    match next(directory, me, &target.id) {
+        None => Way::Nowhere(Reason::RouteMissing),
+        Some(next) if hops.contains(&next) => Way::Nowhere(Reason::RouteLoop),
+        Some(next) => Way::To(Destination::Gateway(next)),
+    }
+}
+
+fn next(directory: &Directory, me: &GatewayId, target: &GatewayId) -> Option<GatewayId> {
+    let down = directory.ladder(target);
+    let across = |rung: &GatewayId| -> Option<GatewayId> {
+        let links = directory.gateway(rung).map(|gateway| gateway.direct_links.as_slice()).unwrap_or_default();
+        let standing = down.iter().position(|step| step.id == *rung);
+        // The lowest rung of the recipient's ladder that can be reached from here in one step.
+        let reachable = |(index, step): &(usize, &&gateway_model::agency::Gateway)| {
+            standing == Some(index + 1) || links.contains(&step.id)
+        };
+        let below = down.iter().take(standing.unwrap_or(down.len())).enumerate();
+        below.into_iter().find(reachable).map(|(_, step)| step.id.clone())
+    };
+    let up = directory.ladder(me);
+    let crossing = up.iter().position(|rung| across(&rung.id).is_some())?;
+    if crossing == 0 { across(me) } else { up.get(1).map(|parent| parent.id.clone()) }
+}
+
+/// The delivery rows of an envelope that is about to be kept: one a recipient that this hop is to serve.
+pub(crate) fn at_acceptance(
+    engine: &Engine,
+    submission: &Submission,
+    admitted: &Admitted,
+    verified: &VerifiedEnvelope,
+) -> Result<Vec<NewDelivery>, Refusal> {
+    let hops = submission.relay.as_ref().map(|relay| relay.hops.as_slice()).unwrap_or_default();
+    let priority = verified.envelope().priority;
+    let key = verified.key();
+    let row = |recipient: &ResolvedRecipient| {
+        let (destination, state) = match way(admitted.snapshot.directory(), &engine.gateway, &recipient.serving, hops) {
+            Way::To(destination) => (destination, DeliveryState::Waiting { due: engine.clock.steady(), reason: None }),
+            Way::Nowhere(reason) => (Destination::Nowhere, DeliveryState::Held { reason }),
+        };
+        let lane = destination.lane(priority, &key.sender);
+        NewDelivery { id: DeliveryId::new(key, &recipient.named), recipient: recipient.clone(), lane, state }
+    };
+    let recipients = asked(submission, verified.recipients())?;
+    Ok(recipients.into_iter().map(row).collect())
+}
+
+/// The recipients that the hop asks for: all from a system, those it names from a gateway.
+fn asked<'a>(submission: &Submission, all: &'a [ResolvedRecipient]) -> Result<Vec<&'a ResolvedRecipient>, Refusal> {
+    let Some(relay) = &submission.relay else { return Ok(all.iter().collect()) };
+    let by_name: std::collections::HashMap<&AgencyId, &ResolvedRecipient> =
+        all.iter().map(|recipient| (&recipient.named, recipient)).collect();
+    let mut recipients: Vec<&ResolvedRecipient> = Vec::with_capacity(relay.recipients.len().min(all.len()));
+    let mut seen = std::collections::HashSet::new();
+    for (index, id) in relay.recipients.iter().enumerate() {
+        let too_far = || Refusal::new(Reason::RelayedTooFar).at(format!("recipients[{index}]")).saw(id.to_string());
+        let recipient = by_name.get(id).ok_or_else(too_far)?;
+        if seen.insert(id) {
+            recipients.push(recipient);
+        }
+    }
+    Ok(recipients)
+}
+
+/// Decides for each leased row; rows with the same decision go on together.
+pub(crate) fn decide(engine: &Engine, snapshot: &Snapshot, load: Load) -> Vec<(Decision, Load)> {
+    let now = engine.clock.now();
+    let mut decided: Vec<(Decision, Load)> = Vec::new();
+    let (rows, empty) = load.unpack();
+    for (row, lease) in rows {
+        let place = &empty.place;
+        let decision =
+            decide_row(&row, &empty.envelope, place, snapshot.directory(), &engine.gateway, now, &engine.settings);
+        match decided.iter_mut().find(|(known, _)| *known == decision) {
+            Some((_, group)) => group.rows.push((row, lease)),
+            None => decided.push((decision, empty.with(row, lease))),
+        }
+    }
+    decided
+}
+
+/// Decides what is to be done with a row that is due.
+pub fn decide_row(
+    row: &DeliveryRow,
+    envelope: &EnvelopeRow,
+    place: &Place,
+    directory: &Directory,
+    me: &GatewayId,
+    now: Timestamp,
+    settings: &Settings,
+) -> Decision {
+    let expires_at = envelope.header.expires_at;
+    if let DeliveryState::Forwarded { .. } = row.state {
+        let late = now >= expires_at.plus(settings.receipt_grace);
+        return Decision::Instead(if late { Instead::Hold(Reason::ReceiptOverdue) } else { Instead::AwaitOverdue });
+    }
+    if now >= expires_at {
+        return Decision::Instead(Instead::Expire);
+    }
+    let successor = match directory.serving(&row.recipient.serving, now) {
+        Serving::Itself => None,
+        Serving::Successor(id) => Some(id),
+        Serving::Ended => return Decision::Instead(Instead::Hold(Reason::RecipientEnded)),
+        Serving::Unknown => return Decision::Instead(Instead::Hold(Reason::RecipientUnknown)),
+    };
+    let serving = successor.as_ref().unwrap_or(&row.recipient.serving);
+    match (way(directory, me, serving, &envelope.header.hops), successor) {
+        (Way::Nowhere(reason), _) => Decision::Instead(Instead::Hold(reason)),
+        (Way::To(to), Some(successor)) => Decision::Instead(Instead::Succeed { successor, to }),
+        (Way::To(to), None) if to == place.destination => Decision::HandOver,
+        (Way::To(to), None) => Decision::Instead(Instead::Reroute(to)),
+    }
+}

@@ -1,0 +1,357 @@
+//! The loop that walks what is due: claims fairly, within bounds, and settles each walk on its own.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use gateway_model::id::GatewayId;
+use gateway_model::{Timestamp, limits};
+use gateway_store::StoreError;
+use gateway_store::claim::{Claim, LaneHead, Lease, Leased, ReturnLease, Work};
+use gateway_store::rows::{EnvelopeSeq, ReturnRow};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Engine;
+use crate::gate::{Passage, Sign};
+use crate::lane::{Destination, Party, Place};
+use crate::schedule::Scheduler;
+use crate::steps::deliver::Load;
+use crate::steps::receipt;
+
+/// How long the loop sleeps at most: leases of a process that died are found by looking.
+const TICK: Duration = Duration::from_secs(1);
+/// Lanes looked at first; more when those are all closed.
+const LANES_LOOKED_AT: usize = 1_024;
+/// Lanes looked at, at most.
+const LANES_LOOKED_AT_MAX: usize = 65_536;
+/// Pause after a look, for each lane beyond the first thousand: a huge look is not repeated at once.
+const PAUSE_PER_LANE: Duration = Duration::from_micros(2);
+/// Claims in a row before the loop looks up.
+const CLAIMS_MAX: usize = 16;
+
+/// Walks what is due.
+pub struct Worker {
+    engine: Engine,
+    scheduler: Scheduler,
+    tasks: JoinSet<Done>,
+    leased: HashMap<Destination, usize>,
+    leased_total: usize,
+}
+
+/// A piece of work that goes out in one call.
+enum Errand {
+    Deliver(Load),
+    Return { to: GatewayId, rows: Vec<(ReturnRow, ReturnLease)>, lease_until: Timestamp },
+}
+
+struct Done {
+    destination: Destination,
+    rows: usize,
+    sign: Sign,
+    began: Timestamp,
+}
+
+/// What a look at the store led to.
+struct Filled {
+    claimed: usize,
+    /// Due work that cannot be taken now.
+    blocked: usize,
+    looked_at: usize,
+}
+
+impl Worker {
+    /// A worker for `engine`; one at a time.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine, scheduler: Scheduler::default(), tasks: JoinSet::new(), leased: HashMap::new(), leased_total: 0 }
+    }
+
+    /// Walks until `shutdown`; then waits for what is under way as long as the settings allow. What is cut off then is due again when its
+    /// lease runs out.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut trust = self.engine.trust.changes();
+        loop {
+            let wake = match self.fill().await {
+                Ok(filled) => self.next_look(&filled).await,
+                Err(error) => {
+                    self.engine.metrics.store_fault();
+                    tracing::warn!(%error, "no work could be taken from the store");
+                    self.engine.clock.steady().plus(TICK)
+                }
+            };
+            let engine = self.engine.clone();
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(done) = self.tasks.join_next() => self.finish_all(done),
+                () = engine.store.woken() => {}
+                changed = trust.changed() => {
+                    if changed.is_ok() {
+                        engine.gates().try_all_now(engine.clock.steady());
+                    }
+                }
+                () = engine.clock.sleep_until(wake) => {}
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Walks everything that is due now, waits for it, and tells how many rows were taken: for simulation and tests.
+    ///
+    /// # Errors
+    /// [`StoreError`] when no work can be taken.
+    pub async fn turn(&mut self) -> Result<usize, StoreError> {
+        let mut rows = 0;
+        loop {
+            let filled = self.fill().await?;
+            rows += filled.claimed;
+            match self.tasks.join_next().await {
+                Some(done) => self.finish_all(done),
+                None if filled.claimed == 0 => return Ok(rows),
+                None => {}
+            }
+        }
+    }
+
+    /// Claims and starts as much due work as there is room for.
+    async fn fill(&mut self) -> Result<Filled, StoreError> {
+        let mut filled = Filled { claimed: 0, blocked: 0, looked_at: 0 };
+        if self.engine.trust.usable(self.engine.clock.now()).is_err() {
+            // Nobody trusts an expired directory: nothing leaves by it. The door says so too.
+            return Ok(filled);
+        }
+        for _ in 0..CLAIMS_MAX {
+            let room = self.engine.settings.leases_max.saturating_sub(self.leased_total);
+            if room == 0 {
+                filled.blocked = filled.blocked.max(1);
+                break;
+            }
+            let now = self.engine.clock.steady();
+            let heads = self.look(now).await?;
+            let plan = {
+                let (leased, engine) = (&self.leased, &self.engine);
+                self.scheduler.plan(&heads, room, |destination| room_of(engine, leased, destination, now))
+            };
+            (filled.blocked, filled.looked_at) = (plan.blocked, heads.len());
+            if plan.lanes.is_empty() {
+                break;
+            }
+            let probed = self.probes(&plan.lanes, now);
+            let lease_until = now.plus(self.engine.settings.lease);
+            let claimed = self.engine.store.claim_due(Claim { lanes: plan.lanes, now, lease_until }).await;
+            let started = claimed.map(|leased| self.start(leased));
+            self.forget_probes(probed, started.as_ref().map(|(_, parties)| parties).ok(), now);
+            let (rows, _) = started?;
+            filled.claimed += rows;
+            if rows == 0 {
+                break;
+            }
+        }
+        self.engine.metrics.leases(self.leased_total);
+        Ok(filled)
+    }
+
+    /// Lanes with due work. Looks further when what it saw first is all closed: a dead destination may have very many lanes.
+    async fn look(&self, now: Timestamp) -> Result<Vec<LaneHead>, StoreError> {
+        let mut limit = LANES_LOOKED_AT;
+        loop {
+            let heads = self.engine.store.due_lanes(now, limit).await?;
+            let open = |head: &&LaneHead| {
+                Place::of(&head.lane)
+                    .is_some_and(|place| room_of(&self.engine, &self.leased, &place.destination, now) > 0)
+            };
+            let enough = heads.len() < limit || heads.iter().filter(open).count() >= LANES_LOOKED_AT / 4;
+            if enough || limit >= LANES_LOOKED_AT_MAX {
+                return Ok(heads);
+            }
+            limit *= 4;
+        }
+    }
+
+    /// Marks the closed gates through which this plan sends a probe.
+    fn probes(&self, lanes: &[(gateway_store::claim::Lane, usize)], now: Timestamp) -> HashSet<Party> {
+        let mut gates = self.engine.gates();
+        let parties = lanes.iter().filter_map(|(lane, _)| Place::of(lane)?.destination.party());
+        let probed: HashSet<Party> = parties.filter(|party| gates.passage(party, now) == Passage::Probe).collect();
+        for party in &probed {
+            gates.probe(party);
+        }
+        probed
+    }
+
+    /// A probe for which there was no work after all did not happen.
+    fn forget_probes(&self, probed: HashSet<Party>, started: Option<&HashSet<Party>>, now: Timestamp) {
+        let mut gates = self.engine.gates();
+        for party in probed {
+            if !started.is_some_and(|started| started.contains(&party)) {
+                gates.learn(&party, Sign::Nothing, now, now, 0.0);
+            }
+        }
+    }
+
+    fn start(&mut self, leased: Vec<Leased>) -> (usize, HashSet<Party>) {
+        let rows = leased.len();
+        let mut parties = HashSet::new();
+        for (destination, errand) in group(leased) {
+            parties.extend(destination.party());
+            let rows = errand.rows();
+            *self.leased.entry(destination.clone()).or_default() += rows;
+            self.leased_total += rows;
+            let (engine, began) = (self.engine.clone(), self.engine.clock.steady());
+            self.tasks.spawn(async move {
+                let sign = AssertUnwindSafe(errand.run(&engine)).catch_unwind().await;
+                let sign = sign.unwrap_or_else(|_| {
+                    tracing::error!(destination = destination.kind(), "a walk broke down; its lease runs out");
+                    Sign::Nothing
+                });
+                Done { destination, rows, sign, began }
+            });
+        }
+        (rows, parties)
+    }
+
+    fn finish_all(&mut self, first: Result<Done, tokio::task::JoinError>) {
+        let mut next = Some(first);
+        while let Some(done) = next {
+            match done {
+                Ok(done) => self.finish(done),
+                // Walks are caught when they panic, and aborted only after the loop.
+                Err(error) => tracing::error!(%error, "a walk was lost"),
+            }
+            next = self.tasks.try_join_next();
+        }
+        self.engine.metrics.gates_closed(self.engine.gates().closed().len());
+    }
+
+    fn finish(&mut self, done: Done) {
+        self.leased_total = self.leased_total.saturating_sub(done.rows);
+        if let Some(rows) = self.leased.get_mut(&done.destination) {
+            *rows = rows.saturating_sub(done.rows);
+            if *rows == 0 {
+                self.leased.remove(&done.destination);
+            }
+        }
+        let Some(party) = done.destination.party() else { return };
+        let down = matches!(done.sign, Sign::Down { .. });
+        let (now, unit) = (self.engine.clock.steady(), self.engine.entropy.unit());
+        let mut gates = self.engine.gates();
+        let was_open = gates.passage(&party, now) == Passage::Open;
+        let opened = gates.learn(&party, done.sign, done.began, now, unit);
+        let closed = down && was_open && gates.passage(&party, now) != Passage::Open;
+        drop(gates);
+        if opened {
+            tracing::info!(%party, "answers again");
+        }
+        if closed {
+            tracing::error!(%party, "does not answer; what goes there waits");
+        }
+    }
+
+    /// When to look again if nothing happens before.
+    async fn next_look(&self, filled: &Filled) -> Timestamp {
+        let now = self.engine.clock.steady();
+        let pause = PAUSE_PER_LANE
+            .saturating_mul(u32::try_from(filled.looked_at.saturating_sub(LANES_LOOKED_AT)).unwrap_or(u32::MAX));
+        if !pause.is_zero() {
+            self.engine.clock.sleep_until(now.plus(pause)).await;
+        }
+        let due = self.engine.store.next_due().await.ok().flatten();
+        // What is due and cannot be taken is behind a gate or waits for room: it wakes nobody.
+        let due = due.filter(|due| *due > now || filled.blocked == 0);
+        let probe = self.engine.gates().next_probe().filter(|probe| *probe > now);
+        [due, probe].into_iter().flatten().fold(now.plus(TICK), Timestamp::min)
+    }
+
+    async fn drain(mut self) {
+        let engine = self.engine.clone();
+        let deadline = engine.clock.steady().plus(engine.settings.drain);
+        while !self.tasks.is_empty() {
+            tokio::select! {
+                Some(done) = self.tasks.join_next() => self.finish_all(done),
+                () = engine.clock.sleep_until(deadline) => {
+                    tracing::warn!(walks = self.tasks.len(), "walks were cut off at shutdown; their leases run out");
+                    break;
+                }
+            }
+        }
+        self.tasks.shutdown().await;
+    }
+}
+
+/// How many rows a destination may take now.
+fn room_of(engine: &Engine, leased: &HashMap<Destination, usize>, destination: &Destination, now: Timestamp) -> usize {
+    let settings = &engine.settings;
+    let ceiling = match destination {
+        Destination::Agency(_) => settings.leases_agency_max,
+        Destination::Gateway(_) | Destination::Awaiting(_) | Destination::Receipts(_) | Destination::Nowhere => {
+            settings.leases_gateway_max
+        }
+    };
+    let left = ceiling.saturating_sub(leased.get(destination).copied().unwrap_or(0));
+    let passage = destination.party().map_or(Passage::Open, |party| engine.gates().passage(&party, now));
+    match passage {
+        Passage::Open => left,
+        Passage::Probe => left.min(1),
+        Passage::Closed(_) => 0,
+    }
+}
+
+impl Errand {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Deliver(load) => load.rows.len(),
+            Self::Return { rows, .. } => rows.len(),
+        }
+    }
+
+    async fn run(self, engine: &Engine) -> Sign {
+        match self {
+            Self::Deliver(load) => engine.walk(load).await,
+            Self::Return { to, rows, lease_until } => receipt::bring_back(engine, &to, rows, lease_until).await,
+        }
+    }
+}
+
+/// Puts together what goes out in one call: the recipients of one envelope behind one gateway, and receipts to one gateway. A system's
+/// adapter gets one recipient at a time.
+fn group(leased: Vec<Leased>) -> Vec<(Destination, Errand)> {
+    let mut errands: Vec<(Destination, Errand)> = Vec::new();
+    let mut loads: HashMap<(Destination, EnvelopeSeq), usize> = HashMap::new();
+    let mut batches: HashMap<GatewayId, usize> = HashMap::new();
+    for piece in leased {
+        let Some(place) = Place::of(&piece.lane) else { continue };
+        match piece.work {
+            Work::Deliver { delivery, envelope, signed } => {
+                let lease = Lease { delivery: delivery.id, token: piece.token };
+                let shared = !matches!(place.destination, Destination::Agency(_));
+                let group = (place.destination.clone(), envelope.seq);
+                let known = loads.get(&group).filter(|_| shared).and_then(|&index| errands.get_mut(index));
+                if let Some((_, Errand::Deliver(load))) = known {
+                    load.rows.push((delivery, lease));
+                    continue;
+                }
+                loads.insert(group, errands.len());
+                let destination = place.destination.clone();
+                let lease_until = piece.lease_until;
+                let load = Load { place, envelope, signed, lease_until, rows: vec![(delivery, lease)] };
+                errands.push((destination, Errand::Deliver(load)));
+            }
+            Work::Return(row) => {
+                let lease = ReturnLease { id: row.id, token: piece.token };
+                let known = batches.get(&row.to).and_then(|&index| errands.get_mut(index));
+                if let Some((_, Errand::Return { rows, .. })) = known
+                    && rows.len() < limits::RECEIPTS_RETURNED_MAX
+                {
+                    rows.push((row, lease));
+                    continue;
+                }
+                batches.insert(row.to.clone(), errands.len());
+                let to = row.to.clone();
+                let errand =
+                    Errand::Return { to: to.clone(), rows: vec![(row, lease)], lease_until: piece.lease_until };
+                errands.push((Destination::Receipts(to), errand));
+            }
+        }
+    }
+    errands
+}
