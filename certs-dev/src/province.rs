@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use gateway_model::agency::OperatorRole;
 use gateway_model::id::{AgencyId, GatewayId, OperatorId, SystemId};
 use gateway_model::note::{NoteSigner, VerifierKey};
-use gateway_model::time::Timestamp;
 
 use crate::pki::{Credential, DAY_SECONDS, Ladder, LeafProfile, Serial};
 use crate::tls::TlsLadder;
@@ -170,7 +169,7 @@ impl Province {
         // An hour back, so that a clock that is behind does not take the lists for lists of the future.
         let next_update = now.saturating_add(i64::from(plan.days_valid) * DAY_SECONDS);
         province.write_crls(&[], &[], now.saturating_sub(3600), next_update)?;
-        let text = source_text(&province, plan, now)?;
+        let text = source::text(&province, plan, now)?;
         write_file(&province.agencies_toml, text.as_bytes())?;
         Ok(province)
     }
@@ -340,57 +339,6 @@ impl Maker<'_> {
         let known = self.plan.agencies.iter().any(|agency| agency.id == id);
         AgencyId::parse(id).ok().filter(|_| known).ok_or_else(|| Error::Plan(id.to_owned()))
     }
-}
-
-fn source_text(province: &Province, plan: &Plan, now: i64) -> Result<String, Error> {
-    let relative = |path: &Path| path.strip_prefix(&province.folder).unwrap_or(path).to_string_lossy().into_owned();
-    let anchor = |path, purpose| source::Anchor { certificate: relative(path), purpose };
-    let gateway = |gateway: &ProvinceGateway| source::Gateway {
-        id: gateway.id.to_string(),
-        address: gateway.address.clone(),
-        parent: gateway.parent.as_ref().map(ToString::to_string),
-        tls: vec![relative(&gateway.tls.certificate)],
-        log_keys: vec![gateway.log_verifier.to_string()],
-    };
-    let agency = |(made, plan): (&ProvinceAgency, &AgencyPlan)| source::Agency {
-        id: made.id.to_string(),
-        name: made.name.clone(),
-        name_en: plan.name_en.clone(),
-        codes: made.codes.clone(),
-        parent: plan.parent.clone(),
-        level: plan.level.clone(),
-        gateway: made.gateway.to_string(),
-        valid_until: plan.ended_seconds_ago.map(|ago| Timestamp::from_seconds(now.saturating_sub(ago)).to_string()),
-        succeeded_by: plan.succeeded_by.clone(),
-        signer: std::iter::once((&made.seal, Vec::new()))
-            .chain(made.person.iter().map(|person| (person, vec!["person"])))
-            .map(|(files, roles)| source::Signer { certificate: relative(&files.certificate), roles })
-            .collect(),
-    };
-    let system = |system: &ProvinceSystem| source::System {
-        id: system.id.to_string(),
-        tls: vec![relative(&system.tls.certificate)],
-        speaks_for: system.speaks_for.iter().map(ToString::to_string).collect(),
-    };
-    let operator = |operator: &ProvinceOperator| source::Operator {
-        id: operator.id.to_string(),
-        role: operator.role.as_str(),
-        tls: vec![relative(&operator.tls.certificate)],
-    };
-    let source = source::Source {
-        schema: "lienthong.directory-source.v1",
-        version: 1,
-        valid_for: format!("{}d", plan.days_valid),
-        intermediates: vec![relative(&province.issuing)],
-        crls: vec![relative(&province.issuing_crl), relative(&province.root_crl)],
-        anchor: vec![anchor(&province.root, "sign"), anchor(&province.tls_ca, "tls")],
-        gateway: province.gateways.iter().map(gateway).collect(),
-        agency: province.agencies.iter().zip(&plan.agencies).map(agency).collect(),
-        system: province.systems.iter().map(system).collect(),
-        operator: province.operators.iter().map(operator).collect(),
-    };
-    let text = toml::to_string(&source)?;
-    Ok(format!("# An invented province for tests and demo: people, names and keys are not real.\n{text}"))
 }
 
 /// Writes a file that only its owner reads, with the folders above it.

@@ -1,73 +1,131 @@
 //! The directory source, `lienthong.directory-source.v1`, as it is written.
 
+use std::path::Path;
+
+use gateway_model::time::Timestamp;
 use serde::Serialize;
+
+use super::{AgencyPlan, Plan, Province, ProvinceAgency, ProvinceGateway, ProvinceOperator, ProvinceSystem};
+use crate::Error;
+
+/// Writes the source; paths are relative to the folder.
+pub(super) fn text(province: &Province, plan: &Plan, now: i64) -> Result<String, Error> {
+    let relative = |path: &Path| path.strip_prefix(&province.folder).unwrap_or(path).to_string_lossy().into_owned();
+    let anchor = |path, purpose| Anchor { certificate: relative(path), purpose };
+    let gateway = |gateway: &ProvinceGateway| Gateway {
+        id: gateway.id.to_string(),
+        address: gateway.address.clone(),
+        parent: gateway.parent.as_ref().map(ToString::to_string),
+        tls: vec![relative(&gateway.tls.certificate)],
+        log_keys: vec![gateway.log_verifier.to_string()],
+    };
+    let agency = |(made, plan): (&ProvinceAgency, &AgencyPlan)| Agency {
+        id: made.id.to_string(),
+        name: made.name.clone(),
+        name_en: plan.name_en.clone(),
+        codes: made.codes.clone(),
+        parent: plan.parent.clone(),
+        level: plan.level.clone(),
+        gateway: made.gateway.to_string(),
+        valid_until: plan.ended_seconds_ago.map(|ago| Timestamp::from_seconds(now.saturating_sub(ago)).to_string()),
+        succeeded_by: plan.succeeded_by.clone(),
+        signer: std::iter::once((&made.seal, Vec::new()))
+            .chain(made.person.iter().map(|person| (person, vec!["person"])))
+            .map(|(files, roles)| Signer { certificate: relative(&files.certificate), roles })
+            .collect(),
+    };
+    let system = |system: &ProvinceSystem| System {
+        id: system.id.to_string(),
+        tls: vec![relative(&system.tls.certificate)],
+        speaks_for: system.speaks_for.iter().map(ToString::to_string).collect(),
+    };
+    let operator = |operator: &ProvinceOperator| Operator {
+        id: operator.id.to_string(),
+        role: operator.role.as_str(),
+        tls: vec![relative(&operator.tls.certificate)],
+    };
+    let source = Source {
+        schema: "lienthong.directory-source.v1",
+        version: 1,
+        valid_for: format!("{}d", plan.days_valid),
+        intermediates: vec![relative(&province.issuing)],
+        crls: vec![relative(&province.issuing_crl), relative(&province.root_crl)],
+        anchor: vec![anchor(&province.root, "sign"), anchor(&province.tls_ca, "tls")],
+        gateway: province.gateways.iter().map(gateway).collect(),
+        agency: province.agencies.iter().zip(&plan.agencies).map(agency).collect(),
+        system: province.systems.iter().map(system).collect(),
+        operator: province.operators.iter().map(operator).collect(),
+    };
+    let text = toml::to_string(&source)?;
+    Ok(format!("# An invented province for tests and demo: people, names and keys are not real.\n{text}"))
+}
 
 /// The whole file.
 #[derive(Serialize)]
-pub(super) struct Source {
-    pub(super) schema: &'static str,
-    pub(super) version: u64,
-    pub(super) valid_for: String,
-    pub(super) intermediates: Vec<String>,
-    pub(super) crls: Vec<String>,
-    pub(super) anchor: Vec<Anchor>,
-    pub(super) gateway: Vec<Gateway>,
-    pub(super) agency: Vec<Agency>,
-    pub(super) system: Vec<System>,
-    pub(super) operator: Vec<Operator>,
+struct Source {
+    schema: &'static str,
+    version: u64,
+    valid_for: String,
+    intermediates: Vec<String>,
+    crls: Vec<String>,
+    anchor: Vec<Anchor>,
+    gateway: Vec<Gateway>,
+    agency: Vec<Agency>,
+    system: Vec<System>,
+    operator: Vec<Operator>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Anchor {
-    pub(super) certificate: String,
-    pub(super) purpose: &'static str,
+struct Anchor {
+    certificate: String,
+    purpose: &'static str,
 }
 
 #[derive(Serialize)]
-pub(super) struct Gateway {
-    pub(super) id: String,
-    pub(super) address: String,
+struct Gateway {
+    id: String,
+    address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) parent: Option<String>,
-    pub(super) tls: Vec<String>,
-    pub(super) log_keys: Vec<String>,
+    parent: Option<String>,
+    tls: Vec<String>,
+    log_keys: Vec<String>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Agency {
-    pub(super) id: String,
-    pub(super) name: String,
+struct Agency {
+    id: String,
+    name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub(super) name_en: String,
-    pub(super) codes: Vec<String>,
+    name_en: String,
+    codes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) parent: Option<String>,
-    pub(super) level: String,
-    pub(super) gateway: String,
+    parent: Option<String>,
+    level: String,
+    gateway: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) valid_until: Option<String>,
+    valid_until: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) succeeded_by: Vec<String>,
-    pub(super) signer: Vec<Signer>,
+    succeeded_by: Vec<String>,
+    signer: Vec<Signer>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Signer {
-    pub(super) certificate: String,
+struct Signer {
+    certificate: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) roles: Vec<&'static str>,
+    roles: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
-pub(super) struct System {
-    pub(super) id: String,
-    pub(super) tls: Vec<String>,
-    pub(super) speaks_for: Vec<String>,
+struct System {
+    id: String,
+    tls: Vec<String>,
+    speaks_for: Vec<String>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Operator {
-    pub(super) id: String,
-    pub(super) role: &'static str,
-    pub(super) tls: Vec<String>,
+struct Operator {
+    id: String,
+    role: &'static str,
+    tls: Vec<String>,
 }
