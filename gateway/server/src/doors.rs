@@ -1,0 +1,209 @@
+//! The doors: gRPC services over the engine, each with its own authorisation.
+
+pub mod directory;
+mod follow;
+pub mod operate;
+mod pipeline;
+pub mod relay;
+pub mod submit;
+mod upload;
+mod wire;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gateway_engine::Engine;
+use gateway_model::agency::{Hop, OperatorRole};
+use gateway_model::directory::{Directory, Party};
+use gateway_model::id::{AgencyId, GatewayId, OperatorId, SystemId};
+use gateway_model::language::Language;
+use gateway_model::{Reason, Refusal};
+use gateway_verify::Snapshot;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+
+use crate::config::Limits;
+use crate::quota::DoorQuota;
+use crate::tls::Peer;
+use crate::{errors, telemetry};
+
+/// What all doors share. Clones are handles to the same.
+#[derive(Clone)]
+pub struct Doors(Arc<DoorParts>);
+
+/// What doors are made of.
+pub struct DoorParts {
+    /// What is behind them.
+    pub engine: Engine,
+    /// Language of answers when the caller does not say.
+    pub language: Language,
+    /// Bounds.
+    pub limits: Limits,
+    /// Quotas of what is not an envelope.
+    pub quota: DoorQuota,
+    /// Cancelled when the gateway takes no more.
+    pub draining: CancellationToken,
+    /// The serialized signed directory in force, with its version.
+    pub directory: watch::Receiver<Option<(u64, Bytes)>>,
+    /// Names of the adapters, by the agencies that they serve.
+    pub adapters: HashMap<AgencyId, String>,
+}
+
+impl std::ops::Deref for Doors {
+    type Target = DoorParts;
+
+    fn deref(&self) -> &DoorParts {
+        &self.0
+    }
+}
+
+/// Who calls, found anew on every request: a registration that ends, ends at once.
+#[derive(Clone)]
+pub struct Caller {
+    /// The party behind the certificate.
+    pub party: Party,
+    /// Its language.
+    pub language: Language,
+    /// The trace that it continues.
+    pub traceparent: Option<String>,
+    /// The directory by which it was found.
+    pub snapshot: Arc<Snapshot>,
+    peer: Peer,
+}
+
+impl Doors {
+    /// Puts the doors together.
+    pub fn new(parts: DoorParts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Finds the caller; a question is counted against its quota.
+    ///
+    /// # Errors
+    /// The stranger's answer, [`Reason::DirectoryMissing`] or [`Reason::QuotaExceeded`].
+    pub fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let language = errors::language(request.metadata(), self.language);
+        let peer = request.extensions().get::<Peer>().copied().ok_or_else(|| errors::stranger(language))?;
+        let caller = self.identify(peer, request.metadata(), language)?;
+        self.quota.ask(&caller.party).map_err(|refusal| caller.status(&refusal))?;
+        Ok(caller)
+    }
+
+    fn identify(&self, peer: Peer, metadata: &MetadataMap, language: Language) -> Result<Caller, Status> {
+        let snapshot = self.engine.trust().current();
+        let snapshot = snapshot.ok_or_else(|| errors::status(&Reason::DirectoryMissing.into(), language))?;
+        let party = snapshot.directory().party(&peer.certificate).cloned().ok_or_else(|| {
+            tracing::debug!(peer = %peer.address, certificate = %peer.certificate, "a stranger called");
+            errors::stranger(language)
+        })?;
+        Ok(Caller { party, language, traceparent: telemetry::traceparent(metadata), snapshot, peer })
+    }
+
+    /// Finds the caller of a long stream again.
+    ///
+    /// # Errors
+    /// The stranger's answer when the certificate stands for somebody else by now, or for nobody.
+    pub fn again(&self, caller: &Caller) -> Result<Caller, Status> {
+        let now = self.identify(caller.peer, &MetadataMap::new(), caller.language)?;
+        if now.party == caller.party { Ok(now) } else { Err(errors::stranger(caller.language)) }
+    }
+
+    /// Runs one request within its time.
+    ///
+    /// # Errors
+    /// The refusal, or [`Reason::DeadlineExceeded`].
+    pub async fn within<T>(
+        &self,
+        caller: &Caller,
+        work: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Status> {
+        let result = match tokio::time::timeout(self.limits.request_timeout, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Refusal::new(Reason::DeadlineExceeded).saw(seconds(self.limits.request_timeout))),
+        };
+        result.map_err(|refusal| caller.status(&refusal))
+    }
+
+    /// Refuses what would start new work while the gateway drains.
+    ///
+    /// # Errors
+    /// [`Reason::Draining`].
+    pub fn open(&self) -> Result<(), Refusal> {
+        if self.draining.is_cancelled() { Err(Reason::Draining.into()) } else { Ok(()) }
+    }
+}
+
+impl Caller {
+    /// The refusal in the caller's language.
+    pub fn status(&self, refusal: &Refusal) -> Status {
+        errors::status(refusal, self.language)
+    }
+
+    /// The directory in force.
+    pub fn directory(&self) -> &Directory {
+        self.snapshot.directory()
+    }
+
+    /// The caller as a system.
+    ///
+    /// # Errors
+    /// [`Reason::HopNotAllowed`] for anybody else.
+    pub fn system(&self) -> Result<&SystemId, Status> {
+        match &self.party {
+            Party::System(id) => Ok(id),
+            Party::Gateway(_) | Party::Operator(_) => Err(self.not_allowed("a system")),
+        }
+    }
+
+    /// The caller as a gateway.
+    ///
+    /// # Errors
+    /// [`Reason::HopNotAllowed`] for anybody else.
+    pub fn gateway(&self) -> Result<&GatewayId, Status> {
+        match &self.party {
+            Party::Gateway(id) => Ok(id),
+            Party::System(_) | Party::Operator(_) => Err(self.not_allowed("a gateway")),
+        }
+    }
+
+    /// The caller as an operator who may act here in `role`.
+    ///
+    /// # Errors
+    /// [`Reason::OperatorNotAuthorized`] for anybody else.
+    pub fn operator(&self, role: OperatorRole, here: &GatewayId) -> Result<&OperatorId, Status> {
+        let refuse = |what: String| self.status(&Refusal::new(Reason::OperatorNotAuthorized).saw(what));
+        let Party::Operator(id) = &self.party else { return Err(refuse(self.party.to_string())) };
+        let operator = self.directory().operator(id).ok_or_else(|| refuse(self.party.to_string()))?;
+        if operator.role < role {
+            return Err(refuse(format!("{} is needed, {id} is {}", role.as_str(), operator.role.as_str())));
+        }
+        if !operator.gateways.is_empty() && !operator.gateways.contains(here) {
+            return Err(refuse(format!("{id} does not act at {here}")));
+        }
+        Ok(id)
+    }
+
+    /// The caller as a hop: a system or a gateway.
+    ///
+    /// # Errors
+    /// [`Reason::HopNotAllowed`] for an operator.
+    pub fn hop(&self) -> Result<Hop, Status> {
+        match &self.party {
+            Party::System(id) => Ok(Hop::System(id.clone())),
+            Party::Gateway(id) => Ok(Hop::Gateway(id.clone())),
+            Party::Operator(_) => Err(self.not_allowed("a system or a gateway")),
+        }
+    }
+
+    fn not_allowed(&self, wanted: &str) -> Status {
+        self.status(&Refusal::new(Reason::HopNotAllowed).saw(format!("{wanted} is needed, the caller is {}", self.party)))
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
+}
