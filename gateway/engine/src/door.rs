@@ -29,7 +29,7 @@ impl Engine {
 #[async_trait]
 impl Door for EngineDoor {
     async fn upload(&self, part: NewPart, mut bytes: Box<dyn AsyncRead + Send + Unpin>) -> Result<(), Refusal> {
-        let parts = &self.engine.parts;
+        let parts = &self.engine.core.parts;
         if parts.missing(&self.hop, &[part.digest]).await.map_err(part_refusal)?.is_empty() {
             return Ok(());
         }
@@ -55,11 +55,11 @@ impl Door for EngineDoor {
     }
 
     fn now(&self) -> Timestamp {
-        self.engine.clock.now()
+        self.engine.core.clock.now()
     }
 
     async fn closed(&self) {
-        self.engine.drained().await;
+        self.engine.core.drained().await;
     }
 }
 

@@ -56,6 +56,13 @@ pub enum Sign {
     Nothing,
 }
 
+impl Sign {
+    /// This sign, or the other when this one says nothing.
+    pub fn or(self, other: Self) -> Self {
+        if self == Self::Nothing { other } else { self }
+    }
+}
+
 /// All gates; only those that matter are kept.
 #[derive(Debug)]
 pub struct Gates {

@@ -59,7 +59,7 @@ use crate::worker::Worker;
 /// The engine of one gateway. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    core: Arc<Core>,
 }
 
 /// What an engine is made of.
@@ -136,7 +136,8 @@ pub struct Accepted {
     pub duplicate: bool,
 }
 
-pub(crate) struct Inner {
+/// What the steps work with.
+pub(crate) struct Core {
     pub(crate) gateway: GatewayId,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) parts: Arc<dyn PartStore>,
@@ -155,19 +156,11 @@ pub(crate) struct Inner {
     drained: CancellationToken,
 }
 
-impl std::ops::Deref for Engine {
-    type Target = Inner;
-
-    fn deref(&self) -> &Inner {
-        &self.inner
-    }
-}
-
 impl Engine {
     /// Puts an engine together. Nothing runs until [`Engine::run`].
     pub fn new(parts: EngineParts) -> Self {
         let settings = parts.settings;
-        let inner = Inner {
+        let core = Core {
             quotas: QuotaBook::new(settings.quotas, parts.clock.clone()),
             events: Events::new(),
             refusals: Refusals::default(),
@@ -185,7 +178,7 @@ impl Engine {
             metrics: parts.metrics,
             settings,
         };
-        Self { inner: Arc::new(inner) }
+        Self { core: Arc::new(core) }
     }
 
     /// Takes an envelope in: accept, verify, store. Answers after it is durable.
@@ -196,13 +189,75 @@ impl Engine {
     /// # Cancellation
     /// The envelope is durable or not; the repeat tells.
     pub async fn submit(&self, submission: Submission) -> Result<Accepted, Refusal> {
-        let began = self.clock.steady();
-        let result = self.take(&submission).await;
-        self.account(&submission, began, &result);
+        let began = self.core.clock.steady();
+        let result = self.core.submit(&submission).await;
+        self.core.account(&submission, began, &result);
         result
     }
 
-    async fn take(&self, submission: &Submission) -> Result<Accepted, Refusal> {
+    /// Records a receipt that another gateway brings back, and passes it on along the way the envelope came. A second time is harmless.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; [`gateway_model::Reason::is_retryable`] tells whether to bring it again.
+    pub async fn record_receipt(&self, from: &GatewayId, receipt: &Bytes) -> Result<Recorded, Refusal> {
+        receipt::record(&self.core, from, receipt).await
+    }
+
+    /// Walks what is due and sweeps, until `shutdown`; then waits for what is under way, within bounds. One call at a time.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let worker = Worker::of(self.core.clone());
+        let doors = async {
+            shutdown.cancelled().await;
+            self.drain();
+        };
+        tokio::join!(worker.run(shutdown.clone()), sweep::run(&self.core, shutdown.clone()), doors);
+    }
+
+    /// Takes no more submissions from now on; what is accepted is still walked.
+    pub fn drain(&self) {
+        self.core.draining.store(true, Ordering::Relaxed);
+        self.core.drained.cancel();
+    }
+
+    /// What a person sees and moves.
+    pub fn operate(&self) -> Operate {
+        Operate::new(self.core.clone())
+    }
+
+    /// This gateway.
+    pub fn gateway(&self) -> &GatewayId {
+        &self.core.gateway
+    }
+
+    /// The trust in force; put a new snapshot in force here.
+    pub fn trust(&self) -> &TrustHolder {
+        &self.core.trust
+    }
+
+    /// The store: for reading. What changes it goes through the engine.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.core.store
+    }
+
+    /// The part store: doors upload into it.
+    pub fn parts(&self) -> &Arc<dyn PartStore> {
+        &self.core.parts
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.core.clock
+    }
+
+    /// Notices of what happens to envelopes.
+    pub fn events(&self) -> &Events {
+        &self.core.events
+    }
+}
+
+impl Core {
+    /// The first half of the walk: accept, verify, store.
+    async fn submit(&self, submission: &Submission) -> Result<Accepted, Refusal> {
         let admitted = accept::admit(self, submission)?;
         let verified = verify::verify(self, submission, &admitted)?;
         accept::admit_sender(self, submission, &verified)?;
@@ -211,71 +266,16 @@ impl Engine {
         store::keep(self, submission, &admitted, &verified, deliveries).await
     }
 
-    /// Takes leased deliveries of one envelope one hand-over further: route, deliver, receipt. Tells what it taught about the destination.
+    /// The second half, for leased deliveries of one envelope: route, deliver, receipt. Tells what it taught about the destination.
     pub(crate) async fn walk(&self, load: deliver::Load) -> Sign {
         let Some(snapshot) = self.trust.current() else { return Sign::Nothing };
-        let mut signs = Vec::new();
+        let mut sign = Sign::Nothing;
         for (decision, load) in route::decide(self, &snapshot, load) {
             let attempt = deliver::carry_out(self, &snapshot, decision, &load).await;
-            signs.push(attempt.sign());
+            sign = sign.or(attempt.sign());
             receipt::settle(self, &snapshot, &load, attempt).await;
         }
-        signs.into_iter().find(|sign| *sign != Sign::Nothing).unwrap_or(Sign::Nothing)
-    }
-
-    /// Records a receipt that another gateway brings back, and passes it on along the way the envelope came. A second time is harmless.
-    ///
-    /// # Errors
-    /// A [`Refusal`]; [`gateway_model::Reason::is_retryable`] tells whether to bring it again.
-    pub async fn record_receipt(&self, from: &GatewayId, receipt: &Bytes) -> Result<Recorded, Refusal> {
-        receipt::record(self, from, receipt).await
-    }
-
-    /// Walks what is due and sweeps, until `shutdown`; then waits for what is under way, within bounds. One call at a time.
-    pub async fn run(&self, shutdown: CancellationToken) {
-        tokio::join!(Worker::new(self.clone()).run(shutdown.clone()), sweep::run(self, shutdown.clone()));
-        self.drain();
-    }
-
-    /// Takes no more submissions from now on; what is accepted is still walked.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-        self.drained.cancel();
-    }
-
-    /// What a person sees and moves.
-    pub fn operate(&self) -> Operate {
-        Operate::new(self.clone())
-    }
-
-    /// This gateway.
-    pub fn gateway(&self) -> &GatewayId {
-        &self.gateway
-    }
-
-    /// The trust in force; put a new snapshot in force here.
-    pub fn trust(&self) -> &TrustHolder {
-        &self.trust
-    }
-
-    /// The store: for reading. What changes it goes through the engine.
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
-    }
-
-    /// The part store: doors upload into it.
-    pub fn parts(&self) -> &Arc<dyn PartStore> {
-        &self.parts
-    }
-
-    /// The clock.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
-    }
-
-    /// Notices of what happens to envelopes.
-    pub fn events(&self) -> &Events {
-        &self.events
+        sign
     }
 
     fn account(&self, submission: &Submission, began: Timestamp, result: &Result<Accepted, Refusal>) {
@@ -298,9 +298,7 @@ impl Engine {
             }
         }
     }
-}
 
-impl Inner {
     /// An event about an envelope that is kept here; the caller fills in the rest.
     pub(crate) fn event(&self, kind: EventKind, about: &EnvelopeRow, recipients: Vec<AgencyId>) -> Event {
         Event {

@@ -1,5 +1,6 @@
 //! What a person sees and moves. Every action is a leaf of the evidence log: who, what, why.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_evidence::{Event, EventKind};
@@ -12,7 +13,7 @@ use gateway_store::claim::ReturnWhat;
 use gateway_store::query::{Counts, Page, Query};
 use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EventRow};
 
-use crate::Engine;
+use crate::Core;
 use crate::gate::ClosedGate;
 use crate::lane::{Destination, Place};
 use crate::refusals::RefusalRecord;
@@ -27,7 +28,7 @@ pub const TIMELINE_ENVELOPES_MAX: usize = 256;
 /// The operators' side of an engine. Who may do what is decided at the door.
 #[derive(Clone)]
 pub struct Operate {
-    engine: Engine,
+    engine: Arc<Core>,
 }
 
 /// Which envelopes a timeline is about.
@@ -79,7 +80,7 @@ pub struct Status {
 }
 
 impl Operate {
-    pub(crate) fn new(engine: Engine) -> Self {
+    pub(crate) fn new(engine: Arc<Core>) -> Self {
         Self { engine }
     }
 

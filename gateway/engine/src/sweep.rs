@@ -13,9 +13,9 @@ use gateway_store::rows::DeliverySummary;
 use gateway_store::{Conflict, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::Engine;
 use crate::lane::Destination;
 use crate::steps::route::{self, Way};
+use crate::{Core, Engine};
 
 /// Rows looked at in one step of a sweep.
 const ROWS: usize = 500;
@@ -46,10 +46,10 @@ pub struct Swept {
 }
 
 /// Sweeps again and again until `shutdown`.
-pub(crate) async fn run(engine: &Engine, shutdown: CancellationToken) {
+pub(crate) async fn run(engine: &Core, shutdown: CancellationToken) {
     let mut sweep = Sweep::default();
     loop {
-        if let Err(error) = sweep.once(engine).await {
+        if let Err(error) = sweep.sweep(engine).await {
             tracing::warn!(%error, "a sweep could not finish");
         }
         let next = engine.clock.steady().plus(engine.settings.sweep_every);
@@ -66,6 +66,10 @@ impl Sweep {
     /// # Errors
     /// [`StoreError`]; what was done stays done.
     pub async fn once(&mut self, engine: &Engine) -> Result<Swept, StoreError> {
+        self.sweep(&engine.core).await
+    }
+
+    async fn sweep(&mut self, engine: &Core) -> Result<Swept, StoreError> {
         engine.quotas.sweep();
         let swept = Swept {
             expired: self.expire(engine).await?,
@@ -81,7 +85,7 @@ impl Sweep {
     }
 
     /// Expires what is held, or waits behind a closed gate.
-    async fn expire(&mut self, engine: &Engine) -> Result<usize, StoreError> {
+    async fn expire(&mut self, engine: &Core) -> Result<usize, StoreError> {
         let mut expired = 0;
         for _ in 0..STEPS_MAX {
             let statuses = vec![DeliveryStatus::Waiting, DeliveryStatus::Held];
@@ -100,7 +104,7 @@ impl Sweep {
     }
 
     /// A new directory may know a way that the old one did not.
-    async fn resume(&mut self, engine: &Engine) -> Result<usize, StoreError> {
+    async fn resume(&mut self, engine: &Core) -> Result<usize, StoreError> {
         let Some(snapshot) = engine.trust.current() else { return Ok(0) };
         let version = snapshot.directory().version();
         if version == self.directory_seen {
@@ -127,7 +131,7 @@ impl Sweep {
     }
 
     /// Removes parts that no envelope names.
-    async fn remove_parts(&mut self, engine: &Engine) -> Result<usize, StoreError> {
+    async fn remove_parts(&mut self, engine: &Core) -> Result<usize, StoreError> {
         let before = engine.clock.now().minus(engine.settings.part_retention);
         let stale = match engine.parts.stale(before, self.parts_after, ROWS).await {
             Ok(stale) => stale,
@@ -152,7 +156,7 @@ impl Sweep {
     }
 }
 
-async fn forget_bodies(engine: &Engine) -> Result<usize, StoreError> {
+async fn forget_bodies(engine: &Core) -> Result<usize, StoreError> {
     let before = engine.clock.now().minus(engine.settings.body_retention);
     let mut forgotten = 0;
     for _ in 0..STEPS_MAX {
@@ -165,7 +169,7 @@ async fn forget_bodies(engine: &Engine) -> Result<usize, StoreError> {
     Ok(forgotten)
 }
 
-async fn expire_row(engine: &Engine, row: &DeliverySummary) -> Result<bool, StoreError> {
+async fn expire_row(engine: &Core, row: &DeliverySummary) -> Result<bool, StoreError> {
     let recipients = vec![row.delivery.recipient.named.clone()];
     let leaf = engine.event(EventKind::Expired, &row.envelope, recipients);
     let change = Change {
@@ -182,7 +186,7 @@ async fn expire_row(engine: &Engine, row: &DeliverySummary) -> Result<bool, Stor
 }
 
 async fn resume_row(
-    engine: &Engine,
+    engine: &Core,
     directory: &gateway_model::directory::Directory,
     row: &DeliverySummary,
 ) -> Result<bool, StoreError> {
@@ -210,7 +214,7 @@ async fn resume_row(
 
 /// Who serves now, and the way there, if there is one.
 pub(crate) fn way_now(
-    engine: &Engine,
+    engine: &Core,
     directory: &gateway_model::directory::Directory,
     row: &DeliverySummary,
 ) -> Option<(gateway_model::id::AgencyId, Destination)> {
@@ -227,7 +231,7 @@ pub(crate) fn way_now(
     }
 }
 
-async fn apply(engine: &Engine, row: &DeliverySummary, change: Change) -> Result<bool, StoreError> {
+async fn apply(engine: &Core, row: &DeliverySummary, change: Change) -> Result<bool, StoreError> {
     match engine.store.change(change).await {
         Ok(_) => {
             engine.events.tell(row.envelope.seq);

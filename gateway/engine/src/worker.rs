@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -13,12 +14,12 @@ use gateway_store::rows::{EnvelopeSeq, ReturnRow};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::Engine;
 use crate::gate::{Passage, Sign};
 use crate::lane::{Destination, Party, Place};
 use crate::schedule::Scheduler;
 use crate::steps::deliver::Load;
 use crate::steps::receipt;
+use crate::{Core, Engine};
 
 /// How long the loop sleeps at most: leases of a process that died are found by looking.
 const TICK: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ const CLAIMS_MAX: usize = 16;
 
 /// Walks what is due.
 pub struct Worker {
-    engine: Engine,
+    engine: Arc<Core>,
     scheduler: Scheduler,
     tasks: JoinSet<Done>,
     leased: HashMap<Destination, usize>,
@@ -63,7 +64,11 @@ struct Filled {
 
 impl Worker {
     /// A worker for `engine`; one at a time.
-    pub fn new(engine: Engine) -> Self {
+    pub fn new(engine: &Engine) -> Self {
+        Self::of(engine.core.clone())
+    }
+
+    pub(crate) fn of(engine: Arc<Core>) -> Self {
         Self { engine, scheduler: Scheduler::default(), tasks: JoinSet::new(), leased: HashMap::new(), leased_total: 0 }
     }
 
@@ -279,7 +284,7 @@ impl Worker {
 }
 
 /// How many rows a destination may take now.
-fn room_of(engine: &Engine, leased: &HashMap<Destination, usize>, destination: &Destination, now: Timestamp) -> usize {
+fn room_of(engine: &Core, leased: &HashMap<Destination, usize>, destination: &Destination, now: Timestamp) -> usize {
     let settings = &engine.settings;
     let ceiling = match destination {
         Destination::Agency(_) => settings.leases_agency_max,
@@ -304,7 +309,7 @@ impl Errand {
         }
     }
 
-    async fn run(self, engine: &Engine) -> Sign {
+    async fn run(self, engine: &Core) -> Sign {
         match self {
             Self::Deliver(load) => engine.walk(load).await,
             Self::Return { to, rows, lease_until } => receipt::bring_back(engine, &to, rows, lease_until).await,

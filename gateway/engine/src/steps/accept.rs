@@ -9,7 +9,7 @@ use gateway_store::Pressure;
 use gateway_verify::{Snapshot, VerifiedEnvelope};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{Engine, Submission};
+use crate::{Core, Submission};
 
 const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_DRAINED: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ pub(crate) struct Admitted {
 }
 
 /// Lets a submission in, or says why not and when to come again.
-pub(crate) fn admit(engine: &Engine, submission: &Submission) -> Result<Admitted, Refusal> {
+pub(crate) fn admit(engine: &Core, submission: &Submission) -> Result<Admitted, Refusal> {
     if engine.is_draining() {
         return Err(Refusal::new(Reason::Draining).retry_after(RETRY_DRAINED));
     }
@@ -40,11 +40,7 @@ pub(crate) fn admit(engine: &Engine, submission: &Submission) -> Result<Admitted
 }
 
 /// The sender is known now: its quota counts whatever system brings the envelope.
-pub(crate) fn admit_sender(
-    engine: &Engine,
-    submission: &Submission,
-    verified: &VerifiedEnvelope,
-) -> Result<(), Refusal> {
+pub(crate) fn admit_sender(engine: &Core, submission: &Submission, verified: &VerifiedEnvelope) -> Result<(), Refusal> {
     match submission.hop {
         Hop::System(_) => engine.quotas.take_agency(&verified.key().sender, submission.signed.len()),
         // Counted where it was first accepted.
@@ -60,7 +56,7 @@ pub(crate) fn hop_kind(hop: &Hop) -> &'static str {
     }
 }
 
-fn check_hop(engine: &Engine, submission: &Submission) -> Result<(), Refusal> {
+fn check_hop(engine: &Core, submission: &Submission) -> Result<(), Refusal> {
     match (&submission.hop, &submission.relay) {
         (Hop::System(system), None) => engine.quotas.take_system(system, submission.signed.len()),
         (Hop::System(_), Some(_)) => Err(Reason::HopNotAllowed.into()),

@@ -18,7 +18,7 @@ use gateway_store::rows::{DeliveryRow, EnvelopeRow};
 use gateway_verify::Snapshot;
 use tokio::io::AsyncRead;
 
-use crate::Engine;
+use crate::Core;
 use crate::gate::Sign;
 use crate::lane::{Destination, Place};
 use crate::steps::route::{Decision, Instead};
@@ -94,7 +94,7 @@ impl Attempt {
 }
 
 /// Carries a decision out: asks the other side when it is to be handed over.
-pub(crate) async fn carry_out(engine: &Engine, snapshot: &Snapshot, decision: Decision, load: &Load) -> Attempt {
+pub(crate) async fn carry_out(engine: &Core, snapshot: &Snapshot, decision: Decision, load: &Load) -> Attempt {
     if let Decision::Instead(instead) = decision {
         return Attempt::instead(instead);
     }
@@ -112,7 +112,7 @@ pub(crate) async fn carry_out(engine: &Engine, snapshot: &Snapshot, decision: De
 }
 
 /// The adapter of a destination, and its name.
-fn adapter(engine: &Engine, destination: &Destination) -> Option<(Arc<dyn Adapter>, String)> {
+fn adapter(engine: &Core, destination: &Destination) -> Option<(Arc<dyn Adapter>, String)> {
     match destination {
         Destination::Agency(agency) => {
             let name = engine.adapters.by_agency.get(agency)?;
@@ -127,7 +127,7 @@ fn adapter(engine: &Engine, destination: &Destination) -> Option<(Arc<dyn Adapte
 }
 
 /// Puts together what the adapter gets, and looks once more at trust that changed since acceptance.
-async fn prepare(engine: &Engine, snapshot: &Snapshot, load: &Load) -> std::result::Result<Delivery, Result> {
+async fn prepare(engine: &Core, snapshot: &Snapshot, load: &Load) -> std::result::Result<Delivery, Result> {
     let receipt = engine.store.receipt(load.envelope.accepted_leaf).await;
     let receipt = receipt.map_err(|error| deferred(Reason::StoreUnavailable, error.to_string()))?;
     let receipt = receipt
@@ -159,12 +159,7 @@ async fn prepare(engine: &Engine, snapshot: &Snapshot, load: &Load) -> std::resu
 }
 
 /// Trust is looked at again only when the directory has changed since acceptance. A person who released it has looked.
-fn check_trust(
-    engine: &Engine,
-    snapshot: &Snapshot,
-    load: &Load,
-    receipt: &Receipt,
-) -> std::result::Result<(), Result> {
+fn check_trust(engine: &Core, snapshot: &Snapshot, load: &Load, receipt: &Receipt) -> std::result::Result<(), Result> {
     let stood_on =
         Event::decode(&receipt.event).ok().and_then(|event| event.verification).map(|facts| facts.directory_version);
     let released = |(row, _): &(DeliveryRow, Lease)| {
@@ -183,7 +178,7 @@ fn check_trust(
 }
 
 /// Asks the adapter. A panic or a silence is no answer.
-async fn ask(engine: &Engine, adapter: &dyn Adapter, delivery: &Delivery) -> Outcome {
+async fn ask(engine: &Core, adapter: &dyn Adapter, delivery: &Delivery) -> Outcome {
     let answer = AssertUnwindSafe(adapter.deliver(delivery)).catch_unwind();
     tokio::select! {
         answer = answer => answer.unwrap_or_else(|_| Outcome::Deferred {
@@ -201,7 +196,7 @@ async fn ask(engine: &Engine, adapter: &dyn Adapter, delivery: &Delivery) -> Out
     }
 }
 
-fn deadline(engine: &Engine, load: &Load) -> Timestamp {
+fn deadline(engine: &Core, load: &Load) -> Timestamp {
     load.lease_until.minus(engine.settings.lease_margin).max(engine.clock.steady())
 }
 
@@ -209,7 +204,7 @@ fn deferred(reason: Reason, detail: String) -> Result {
     Result::Asked(Outcome::Deferred { reason, detail, retry_after: None, scope: Scope::Delivery })
 }
 
-fn tell(engine: &Engine, load: &Load, attempt: &Attempt, took: Duration) {
+fn tell(engine: &Core, load: &Load, attempt: &Attempt, took: Duration) {
     let (outcome, reason, detail) = match &attempt.result {
         Result::Instead(_) => ("held", None, ""),
         Result::Asked(Outcome::Taken { .. }) => ("taken", None, ""),

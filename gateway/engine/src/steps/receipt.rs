@@ -13,13 +13,13 @@ use gateway_verify::Snapshot;
 pub(crate) use record::record;
 pub(crate) use returning::bring_back;
 
-use crate::Engine;
+use crate::Core;
 use crate::steps::deliver::{Attempt, Load};
 use ending::Ending;
 
 /// Makes the end of an attempt durable: new state, wake-up, leaf and receipts for the way back in one commit. When the store cannot, the
 /// lease runs out and the delivery is walked again.
-pub(crate) async fn settle(engine: &Engine, snapshot: &Snapshot, load: &Load, attempt: Attempt) {
+pub(crate) async fn settle(engine: &Core, snapshot: &Snapshot, load: &Load, attempt: Attempt) {
     let ending = Ending::of(engine, snapshot, load, attempt);
     let at = engine.clock.now();
     let leases: Vec<Lease> = load.rows.iter().map(|(_, lease)| *lease).collect();
@@ -50,7 +50,7 @@ fn settlement(ending: &Ending, leases: Vec<Lease>, at: Timestamp) -> Settle {
     }
 }
 
-fn tell(engine: &Engine, load: &Load, error: Option<StoreError>) {
+fn tell(engine: &Core, load: &Load, error: Option<StoreError>) {
     let envelope_id = load.envelope.key.id;
     match error {
         None => {}

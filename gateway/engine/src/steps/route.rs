@@ -13,7 +13,7 @@ use crate::lane::{Destination, Place};
 use crate::settings::Settings;
 use crate::steps::accept::Admitted;
 use crate::steps::deliver::Load;
-use crate::{Engine, Submission};
+use crate::{Core, Submission};
 
 /// The way of a delivery from one gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,7 +88,7 @@ fn next(directory: &Directory, me: &GatewayId, target: &GatewayId) -> Option<Gat
 
 /// The delivery rows of an envelope that is about to be kept: one a recipient that this hop is to serve.
 pub(crate) fn at_acceptance(
-    engine: &Engine,
+    engine: &Core,
     submission: &Submission,
     admitted: &Admitted,
     verified: &VerifiedEnvelope,
@@ -126,7 +126,7 @@ fn asked<'a>(submission: &Submission, all: &'a [ResolvedRecipient]) -> Result<Ve
 }
 
 /// Decides for each leased row; rows with the same decision go on together.
-pub(crate) fn decide(engine: &Engine, snapshot: &Snapshot, load: Load) -> Vec<(Decision, Load)> {
+pub(crate) fn decide(engine: &Core, snapshot: &Snapshot, load: Load) -> Vec<(Decision, Load)> {
     let now = engine.clock.now();
     let mut decided: Vec<(Decision, Load)> = Vec::new();
     let (rows, empty) = load.unpack();

@@ -13,14 +13,14 @@ use gateway_store::{Conflict, StoreError};
 use gateway_verify::VerifiedEnvelope;
 
 use crate::steps::accept::Admitted;
-use crate::{Accepted, Engine, Submission};
+use crate::{Accepted, Core, Submission};
 
 const RETRY_FULL: Duration = Duration::from_secs(60);
 const RETRY_FAULT: Duration = Duration::from_secs(5);
 
 /// Keeps the inline parts as the hop's own, and makes sure that every part that the envelope names is here.
 pub(crate) async fn keep_parts(
-    engine: &Engine,
+    engine: &Core,
     submission: &Submission,
     verified: &VerifiedEnvelope,
 ) -> Result<(), Refusal> {
@@ -46,7 +46,7 @@ pub(crate) async fn keep_parts(
     }
 }
 
-async fn keep_inline(engine: &Engine, submission: &Submission, named: &[PartRef]) -> Result<(), Refusal> {
+async fn keep_inline(engine: &Core, submission: &Submission, named: &[PartRef]) -> Result<(), Refusal> {
     let bytes: usize = submission.inline.iter().map(Bytes::len).sum();
     if bytes > gateway_model::limits::INLINE_BYTES_MAX {
         return Err(Refusal::new(Reason::PartTooLarge).at("inline_parts").saw(format!("{bytes} bytes inline")));
@@ -72,7 +72,7 @@ async fn keep_inline(engine: &Engine, submission: &Submission, named: &[PartRef]
 
 /// Commits.
 pub(crate) async fn keep(
-    engine: &Engine,
+    engine: &Core,
     submission: &Submission,
     admitted: &Admitted,
     verified: &VerifiedEnvelope,
@@ -95,7 +95,7 @@ pub(crate) async fn keep(
 }
 
 /// The store cannot say whether it happened: what is kept tells.
-async fn read_back(engine: &Engine, verified: &VerifiedEnvelope, what: String) -> Result<Accepted, Refusal> {
+async fn read_back(engine: &Core, verified: &VerifiedEnvelope, what: String) -> Result<Accepted, Refusal> {
     let unknown = StoreError::Unknown { what };
     let row = engine.store.find(verified.key()).await.map_err(|error| store_refusal(engine, &error))?;
     let Some(row) = row else { return Err(store_refusal(engine, &unknown)) };
@@ -122,7 +122,7 @@ fn arrival(submission: &Submission, admitted: &Admitted) -> Arrival {
 }
 
 fn accepted_event(
-    engine: &Engine,
+    engine: &Core,
     submission: &Submission,
     admitted: &Admitted,
     verified: &VerifiedEnvelope,
@@ -160,7 +160,7 @@ fn accepted_event(
 }
 
 /// What a caller is told when a step did not happen. The cause goes to the log, not to the caller.
-pub(crate) fn store_refusal(engine: &Engine, error: &StoreError) -> Refusal {
+pub(crate) fn store_refusal(engine: &Core, error: &StoreError) -> Refusal {
     match error {
         StoreError::Conflict(Conflict::OtherDigest) => return Refusal::new(Reason::EnvelopeIdReused).at("id"),
         StoreError::Conflict(Conflict::Unknown) => return Refusal::new(Reason::NotFound),

@@ -8,14 +8,10 @@ use prost::Message as _;
 use proto::v1;
 
 use crate::steps::accept::Admitted;
-use crate::{Engine, Submission};
+use crate::{Core, Submission};
 
 /// Verifies a submission by the trust that it was admitted under.
-pub(crate) fn verify(
-    engine: &Engine,
-    submission: &Submission,
-    admitted: &Admitted,
-) -> Result<VerifiedEnvelope, Refusal> {
+pub(crate) fn verify(engine: &Core, submission: &Submission, admitted: &Admitted) -> Result<VerifiedEnvelope, Refusal> {
     let first = first_acceptance(submission, &admitted.snapshot, admitted.now);
     let time = VerifyTime { now: admitted.now, at: first.as_ref().map_or(admitted.now, |first| first.at) };
     let raw = RawEnvelope { signed: submission.signed.clone() };
@@ -50,7 +46,7 @@ fn first_acceptance(submission: &Submission, snapshot: &Snapshot, now: Timestamp
 /// Whether the trust that an accepted envelope stood on has been withdrawn since. What merely grew old is not withdrawn: a certificate that
 /// expired, or a revocation list that is stale now, said nothing against the signature when it was accepted.
 pub(crate) fn trust_withdrawn(
-    engine: &Engine,
+    engine: &Core,
     snapshot: &Snapshot,
     signed: &bytes::Bytes,
     now: Timestamp,

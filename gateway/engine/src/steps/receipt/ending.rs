@@ -9,7 +9,7 @@ use gateway_store::claim::{Lane, NewReturn, ReturnWhat};
 use gateway_store::settle::{Attempted, ForeignReceipt};
 use gateway_verify::Snapshot;
 
-use crate::Engine;
+use crate::Core;
 use crate::lane::Destination;
 use crate::steps::deliver::{Attempt, Load, Result};
 use crate::steps::route::Instead;
@@ -28,7 +28,7 @@ pub(super) struct Ending {
 
 impl Ending {
     /// Decides.
-    pub(super) fn of(engine: &Engine, snapshot: &Snapshot, load: &Load, attempt: Attempt) -> Self {
+    pub(super) fn of(engine: &Core, snapshot: &Snapshot, load: &Load, attempt: Attempt) -> Self {
         let case = Case { engine, snapshot, load, counterpart: attempt.counterpart };
         match attempt.result {
             Result::Instead(instead) => case.instead(instead),
@@ -45,7 +45,7 @@ impl Ending {
 
 /// What an ending is decided from.
 struct Case<'a> {
-    engine: &'a Engine,
+    engine: &'a Core,
     snapshot: &'a Snapshot,
     load: &'a Load,
     counterpart: String,

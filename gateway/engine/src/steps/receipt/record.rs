@@ -12,12 +12,12 @@ use gateway_store::rows::{DeliveryRow, EnvelopeRow};
 use gateway_store::settle::ForeignReceipt;
 use gateway_verify::Snapshot;
 
-use crate::Engine;
+use crate::Core;
 use crate::lane::Place;
 use crate::steps::store::store_refusal;
 
 /// Records a receipt that `from` brings.
-pub(crate) async fn record(engine: &Engine, from: &GatewayId, bytes: &Bytes) -> Result<Recorded, Refusal> {
+pub(crate) async fn record(engine: &Core, from: &GatewayId, bytes: &Bytes) -> Result<Recorded, Refusal> {
     let snapshot = engine.trust.usable(engine.clock.now())?;
     let (receipt, event) = check(engine, &snapshot, bytes)?;
     let refuse = |error| store_refusal(engine, &error);
@@ -52,7 +52,7 @@ pub(crate) async fn record(engine: &Engine, from: &GatewayId, bytes: &Bytes) -> 
 }
 
 /// The receipt has to prove itself with the keys of the gateway that it names.
-fn check(engine: &Engine, snapshot: &Snapshot, bytes: &Bytes) -> Result<(Receipt, Event), Refusal> {
+fn check(engine: &Core, snapshot: &Snapshot, bytes: &Bytes) -> Result<(Receipt, Event), Refusal> {
     let invalid = |error: gateway_evidence::EvidenceError| Refusal::new(Reason::ReceiptInvalid).saw(error.to_string());
     let receipt = Receipt::decode(bytes).map_err(invalid)?;
     let claimed = Event::decode(&receipt.event).map_err(invalid)?.gateway;
@@ -117,7 +117,7 @@ fn serves(directory: &Directory, gateway: &GatewayId, row: &DeliveryRow, at: gat
 }
 
 /// On to the gateway that brought the envelope, unless the receipt comes from there.
-fn onward(engine: &Engine, from: &GatewayId, envelope: &EnvelopeRow) -> Vec<gateway_store::claim::NewReturn> {
+fn onward(engine: &Core, from: &GatewayId, envelope: &EnvelopeRow) -> Vec<gateway_store::claim::NewReturn> {
     if envelope.header.arrived_from.as_ref() == Some(from) {
         return Vec::new();
     }

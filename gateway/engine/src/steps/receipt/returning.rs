@@ -12,14 +12,14 @@ use gateway_store::claim::ReturnLease;
 use gateway_store::rows::ReturnRow;
 use gateway_store::settle::{ReturnState, SettleReturn};
 
-use crate::Engine;
+use crate::Core;
 use crate::gate::Sign;
 
 type Verdict = Result<(), ReturnFault>;
 
 /// Brings leased receipts back to `to` and settles each. Tells what it taught about the gateway.
 pub(crate) async fn bring_back(
-    engine: &Engine,
+    engine: &Core,
     to: &GatewayId,
     rows: Vec<(ReturnRow, ReturnLease)>,
     lease_until: Timestamp,
@@ -43,13 +43,13 @@ pub(crate) async fn bring_back(
     sign
 }
 
-async fn settle(engine: &Engine, to: &GatewayId, settles: Vec<SettleReturn>) {
+async fn settle(engine: &Core, to: &GatewayId, settles: Vec<SettleReturn>) {
     let Err(error) = engine.store.settle_returns(settles).await else { return };
     engine.metrics.store_fault();
     tracing::warn!(gateway = %to, %error, "returned receipts could not be settled; they are brought again");
 }
 
-async fn ask(engine: &Engine, relay: Arc<dyn Relay>, receipts: &[Bytes], lease_until: Timestamp) -> Vec<Verdict> {
+async fn ask(engine: &Core, relay: Arc<dyn Relay>, receipts: &[Bytes], lease_until: Timestamp) -> Vec<Verdict> {
     let deadline = lease_until.minus(engine.settings.lease_margin).max(engine.clock.steady());
     let broken = ReturnFault { reason: Reason::AdapterPanicked, retryable: true };
     let verdicts = tokio::select! {
@@ -64,7 +64,7 @@ fn all(receipts: &[Bytes], fault: ReturnFault) -> Vec<Verdict> {
     receipts.iter().map(|_| Err(fault)).collect()
 }
 
-fn state(engine: &Engine, row: &ReturnRow, verdict: Verdict) -> ReturnState {
+fn state(engine: &Core, row: &ReturnRow, verdict: Verdict) -> ReturnState {
     match verdict {
         Ok(()) => ReturnState::Done,
         Err(ReturnFault { reason, retryable: true }) => {
