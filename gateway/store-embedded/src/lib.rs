@@ -1,1 +1,44 @@
 //! One node's store: SQLite with group commit, parts as files.
+//!
+//! # Format
+//! `store.db` (with `-wal` and `-shm` while it is open) holds the tables of [`mod@schema`]; its `application_id` is `LThg`, its `user_version`
+//! the format. `acknowledged` names the last commit that somebody was told of. `lock` is locked for as long as a process has the store.
+//! Parts lie in files of their own, see [`FileParts`].
+//!
+//! * `envelope` is keyed by a rising number, its body stands apart in `body`, so that a purge leaves the row slim. `delivery` is keyed by
+//!   envelope number and place: the deliveries of one envelope are neighbours. What is due is one partial index, lane first, then time.
+//! * `event` holds a leaf with its proof, `checkpoint` the one signed checkpoint of its batch: a receipt is one read, also for a duplicate.
+//! * `head` is one row that every commit rewrites: counters, and the state of the evidence log.
+//! * Every row carries a checksum. A damaged row is named and never served.
+//!
+//! # Commit
+//! One thread writes. It takes the steps that wait, applies them in one transaction, appends their leaves under one checkpoint signature, and
+//! commits with one fsync of the write-ahead log (`synchronous=FULL`); then it answers all of them. See [`mod@writer`].
+//!
+//! # Recovery
+//! After a crash SQLite replays the write-ahead log up to the last whole commit. `acknowledged` is written after each commit without a sync of
+//! its own: power loss can make it older than the database, nothing but damage can make it newer. A store that ends before it is refused. Leases
+//! are kept in memory only, so after a start all work is due at once; fencing tokens begin with the number of the start.
+//!
+//! After a failed fsync nothing is acknowledged until the process has restarted; [`EmbeddedStore::failed`] tells the server to end.
+
+mod batch;
+mod claim;
+mod evidence;
+mod failure;
+mod head;
+mod list;
+mod open;
+mod options;
+mod queue;
+mod reader;
+mod rows;
+mod schema;
+mod shared;
+mod store;
+mod sum;
+mod work;
+mod writer;
+
+pub use options::{OpenError, OpenOptions, Synchronous};
+pub use store::EmbeddedStore;

@@ -1,0 +1,306 @@
+//! The one thread that writes: many steps, one transaction, one checkpoint signature, one fsync.
+//!
+//! It takes what waits in the queue, applies every step in one transaction, appends all leaves at once, commits, advances the log, and then
+//! answers everybody. A step that conflicts writes nothing and spoils nothing. When the transaction fails for another reason, the steps are
+//! tried one by one, so that only the one at fault is refused; when the disk fails, nothing is ever tried again: after a failed sync
+//! the page cache cannot be believed, and only a restart tells what is there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gateway_evidence::{Batch as Leaves, Log};
+use gateway_store::StoreError;
+use gateway_store::accept::Accepted;
+use gateway_store::change::Changed;
+use gateway_store::settle::Settled;
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+
+use crate::batch::{Batch, Done, LaneNumbers, lock};
+use crate::evidence::{self, signed};
+use crate::failure::{Failure, Trouble};
+use crate::head::{Acknowledged, Head};
+use crate::queue::{Answer, Request, Step};
+use crate::rows::sequence;
+use crate::shared::Shared;
+use crate::work::Effects;
+
+/// Steps in one transaction.
+const BATCH_STEPS_MAX: usize = 512;
+/// Bytes in one transaction, roughly.
+const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes written to the write-ahead log between two checkpoints of the database, roughly.
+const CHECKPOINT_BYTES: usize = 48 * 1024 * 1024;
+/// Pages that even the smallest commit rewrites, in bytes.
+const COMMIT_BYTES: usize = 10 * 8 * 1024;
+
+/// The thread's own.
+pub(crate) struct Writer {
+    pub(crate) path: PathBuf,
+    pub(crate) connection: Connection,
+    pub(crate) log: Log,
+    pub(crate) head: Head,
+    pub(crate) acknowledged: Acknowledged,
+    pub(crate) lanes: LaneNumbers,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: mpsc::Receiver<Request>,
+    pub(crate) unchecked_bytes: usize,
+}
+
+/// Why no step of a transaction has an answer of its own.
+enum Abort {
+    /// Nothing was written; the steps can be tried one by one.
+    Failed(Failure),
+    /// The disk failed; nothing was written.
+    Dead(StoreError),
+}
+
+type Answers = Vec<Result<Answer, StoreError>>;
+
+impl Writer {
+    /// Serves until nobody can send any more, or the store is closed.
+    pub(crate) fn run(mut self) {
+        let mut requests = Vec::with_capacity(BATCH_STEPS_MAX);
+        while let Some(first) = self.inbox.blocking_recv() {
+            let mut bytes = first.step.bytes();
+            requests.push(first);
+            while requests.len() < BATCH_STEPS_MAX && bytes < BATCH_BYTES_MAX {
+                let Ok(next) = self.inbox.try_recv() else { break };
+                bytes += next.step.bytes();
+                requests.push(next);
+            }
+            self.serve(&mut requests);
+            self.unchecked_bytes += bytes + bytes / 4 + COMMIT_BYTES;
+            if self.unchecked_bytes >= CHECKPOINT_BYTES {
+                self.checkpoint();
+            }
+        }
+        self.finish();
+    }
+
+    fn serve(&mut self, requests: &mut Vec<Request>) {
+        let answers = self.take(requests);
+        for (request, answer) in requests.drain(..).zip(answers) {
+            // Whoever does not wait any more reads back by id.
+            request.answer.send(answer).ok();
+        }
+    }
+
+    fn take(&mut self, requests: &[Request]) -> Answers {
+        if let Some(what) = self.shared.failure() {
+            return requests.iter().map(|_| Err(StoreError::Unavailable { what: what.clone() })).collect();
+        }
+        let is_full = self.shared.is_full();
+        let steps: Vec<&Step> = requests.iter().map(|request| &request.step).filter(|step| !(is_full && step.is_accept())).collect();
+        let mut answers = self.take_steps(&steps).into_iter();
+        let answer = |request: &Request| match is_full && request.step.is_accept() {
+            true => Err(StoreError::Full),
+            false => answers.next().unwrap_or_else(|| Err(StoreError::Unknown { what: "the step was not answered".to_owned() })),
+        };
+        requests.iter().map(answer).collect()
+    }
+
+    fn take_steps(&mut self, steps: &[&Step]) -> Answers {
+        match self.commit(steps) {
+            Ok(answers) => answers,
+            Err(Abort::Dead(error)) => steps.iter().map(|_| Err(copy(&error))).collect(),
+            Err(Abort::Failed(failure)) if steps.len() <= 1 => steps.iter().map(|_| Err(failure.answer(&self.path))).collect(),
+            Err(Abort::Failed(failure)) => {
+                tracing::warn!(steps = steps.len(), error = %failure, "a batch was not written: its steps are tried one by one");
+                steps.iter().flat_map(|step| self.take_steps(std::slice::from_ref(step))).collect()
+            }
+        }
+    }
+
+    /// All steps in one transaction.
+    fn commit(&mut self, steps: &[&Step]) -> Result<Answers, Abort> {
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Self { connection, shared, lanes, log, head, .. } = self;
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| Abort::Failed(error.into()))?;
+        let changes = connection.total_changes();
+        let mut batch = Batch::new(connection, &shared.work, lanes, head.clone());
+        let written = write(connection, log, &mut batch, steps, changes);
+        let Batch { head, effects, .. } = batch;
+        match written {
+            Ok(written) => self.make_durable(written, head, &effects),
+            Err(failure) => Err(self.roll_back(failure, &effects)),
+        }
+    }
+
+    fn make_durable(&mut self, written: Written, head: Head, effects: &Effects) -> Result<Answers, Abort> {
+        let Written { outcomes, leaves, is_empty } = written;
+        if is_empty {
+            let rolled_back = self.connection.execute_batch("ROLLBACK");
+            rolled_back.map_err(|error| self.die(&error.into(), Unwritten::Surely))?;
+            lock(&self.shared.work).drop_effects(effects);
+            return Ok(self.answers(outcomes, None));
+        }
+        if let Err(error) = self.connection.execute_batch("COMMIT") {
+            let failure = Failure::Sql(error);
+            return match failure.trouble() {
+                Trouble::Full => Err(self.roll_back(failure, effects)),
+                Trouble::Damaged | Trouble::Disk | Trouble::Other => Err(self.die(&failure, Unwritten::Perhaps)),
+            };
+        }
+        if let Err(source) = self.acknowledged.write(head.commits.unsigned_abs()) {
+            let failure = Failure::Damaged(format!("the file of acknowledged commits beside it cannot be written: {source}"));
+            return Err(self.die(&failure, Unwritten::Perhaps));
+        }
+        if let Some(leaves) = &leaves {
+            self.log.advance(leaves);
+        }
+        self.head = head;
+        self.shared.publish(&self.head, leaves.as_ref().map(|leaves| &leaves.checkpoint), effects);
+        Ok(self.answers(outcomes, leaves.as_ref()))
+    }
+
+    fn roll_back(&mut self, failure: Failure, effects: &Effects) -> Abort {
+        lock(&self.shared.work).drop_effects(effects);
+        self.lanes.drop_new();
+        // SQLite may have rolled back by itself already.
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            return self.die(&error.into(), Unwritten::Surely);
+        }
+        match failure.trouble() {
+            Trouble::Disk => self.die(&failure, Unwritten::Surely),
+            Trouble::Full | Trouble::Damaged | Trouble::Other => Abort::Failed(failure),
+        }
+    }
+
+    /// Nothing is acknowledged any more.
+    fn die(&self, failure: &Failure, unwritten: Unwritten) -> Abort {
+        let what = format!("{}: {failure}", self.path.display());
+        tracing::error!(file = %self.path.display(), error = %failure, "the disk of the store failed: the gateway has to be restarted");
+        self.shared.fail(what.clone());
+        Abort::Dead(match unwritten {
+            Unwritten::Surely => StoreError::Unavailable { what },
+            Unwritten::Perhaps => StoreError::Unknown { what },
+        })
+    }
+
+    fn answers(&self, outcomes: Vec<Result<Done, StoreError>>, leaves: Option<&Leaves>) -> Answers {
+        outcomes.into_iter().map(|outcome| outcome.and_then(|done| self.answer(done, leaves))).collect()
+    }
+
+    fn answer(&self, done: Done, leaves: Option<&Leaves>) -> Result<Answer, StoreError> {
+        let receipt = |index: u64| {
+            let fresh = leaves.and_then(|leaves| leaves.receipts.get(usize::try_from(index.checked_sub(leaves.first_index)?).ok()?));
+            match fresh {
+                Some(receipt) => Ok(receipt.clone()),
+                None => evidence::receipt_of(&self.connection, signed(index))
+                    .and_then(|found| found.ok_or_else(|| Failure::Damaged(format!("event {index} is missing"))))
+                    .map_err(|failure| failure.answer(&self.path)),
+            }
+        };
+        Ok(match done {
+            Done::Accepted { seq, leaf, duplicate } => {
+                Answer::Accepted(Accepted { seq: sequence(seq), receipt: receipt(leaf)?, duplicate })
+            }
+            Done::Settled { leaf } => Answer::Settled(Settled { receipt: leaf.map(receipt).transpose()? }),
+            Done::Changed { leaf, delivery } => Answer::Changed(Box::new(Changed { receipt: receipt(leaf)?, delivery: *delivery })),
+            Done::Recorded(recorded) => Answer::Recorded(recorded),
+            Done::ReturnsSettled => Answer::ReturnsSettled,
+            Done::Purged(count) => Answer::Purged(count),
+        })
+    }
+
+    /// Moves what the write-ahead log holds into the database, between two commits.
+    fn checkpoint(&mut self) {
+        if self.shared.failure().is_some() {
+            return;
+        }
+        match checkpoint(&self.connection, "PASSIVE") {
+            Ok(Progress::Whole) => self.unchecked_bytes = 0,
+            // A reader still looks at an old page: what is left goes with the next one.
+            Ok(Progress::Part) => self.unchecked_bytes = CHECKPOINT_BYTES / 2,
+            Err(failure) if failure.trouble() == Trouble::Full => {
+                self.unchecked_bytes = CHECKPOINT_BYTES / 2;
+                tracing::warn!(file = %self.path.display(), "the disk is full: the write-ahead log grows until there is room");
+            }
+            Err(failure) => {
+                self.die(&failure, Unwritten::Surely);
+            }
+        }
+    }
+
+    /// Closes in order; whatever is left undone is done at the next start.
+    fn finish(mut self) {
+        self.inbox.close();
+        if self.shared.failure().is_none()
+            && let Err(failure) = checkpoint(&self.connection, "TRUNCATE")
+        {
+            tracing::warn!(file = %self.path.display(), error = %failure, "the write-ahead log stays beside the database");
+        }
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!(file = %self.path.display(), %error, "the database did not close in order");
+        }
+    }
+}
+
+/// Whether a transaction that failed may be in the file all the same.
+enum Unwritten {
+    Surely,
+    Perhaps,
+}
+
+/// A transaction that has only to be committed.
+struct Written {
+    outcomes: Vec<Result<Done, StoreError>>,
+    leaves: Option<Leaves>,
+    is_empty: bool,
+}
+
+/// Applies the steps and appends their leaves.
+fn write(connection: &Connection, log: &Log, batch: &mut Batch<'_>, steps: &[&Step], changes: u64) -> Result<Written, Failure> {
+    let mut outcomes = Vec::with_capacity(steps.len());
+    for step in steps {
+        outcomes.push(match batch.apply(step) {
+            Ok(done) => Ok(done),
+            Err(Failure::Conflict(conflict)) => Err(StoreError::Conflict(conflict)),
+            Err(failure) => return Err(failure),
+        });
+    }
+    if batch.leaves.is_empty() && connection.total_changes() == changes {
+        return Ok(Written { outcomes, leaves: None, is_empty: true });
+    }
+    let events: Vec<Bytes> = batch.leaves.iter().map(|leaf| leaf.event.clone()).collect();
+    let leaves = (!events.is_empty()).then(|| log.append(&events));
+    if let Some(leaves) = &leaves {
+        evidence::insert_leaves(connection, &batch.leaves, leaves)?;
+        batch.head.log = leaves.next.clone();
+    }
+    batch.head.commits += 1;
+    batch.head.write(connection)?;
+    Ok(Written { outcomes, leaves, is_empty: false })
+}
+
+/// How far a checkpoint came.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Progress {
+    Whole,
+    Part,
+}
+
+/// Moves the write-ahead log into the database.
+pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> Result<Progress, Failure> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    let (busy, frames, moved): (i64, i64, i64) =
+        connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(if busy == 0 && frames == moved { Progress::Whole } else { Progress::Part })
+}
+
+/// One failure answers many.
+fn copy(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Conflict(conflict) => StoreError::Conflict(*conflict),
+        StoreError::Full => StoreError::Full,
+        StoreError::Unavailable { what } => StoreError::Unavailable { what: what.clone() },
+        StoreError::Unknown { what } => StoreError::Unknown { what: what.clone() },
+        StoreError::Corrupt { what } => StoreError::Corrupt { what: what.clone() },
+    }
+}
