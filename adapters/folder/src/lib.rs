@@ -1,1 +1,99 @@
 //! A drop folder: the adapter to copy.
+//!
+//! Out: each delivery becomes a sub-folder of `incoming/` with the envelope, the receipt, the parts and a summary for a clerk. In: what is
+//! dropped into the outgoing folder is submitted, sealed first where it is plain files with a description.
+//!
+//! ```text
+//! <path>/incoming/<delivery id>/   what came: appears whole or not at all; may be moved away or deleted when it has been read
+//! <path>/<outgoing>/               what is to go: NAME.lt, or NAME.toml with its files; the describing file comes last
+//! <path>/sent/<NAME-…>/            what was accepted, with its receipt
+//! <path>/refused/<NAME-…>/         what was not, with the reason in Vietnamese and English
+//! <path>/.lienthong/               the adapter's own: work at hand, what was taken, seals made and moves begun
+//! ```
+//!
+//! The rooms are those of every adapter: [`config`] reads and checks, `deliver` hands over, `door` brings in; health is here.
+
+use std::sync::Arc;
+
+use adapters_sdk::{
+    Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, Door, Health, Outcome, PrepareContext, Prepared,
+};
+use async_trait::async_trait;
+
+pub mod config;
+mod deliver;
+mod disk;
+mod door;
+#[cfg(test)]
+mod fixture;
+mod layout;
+
+use crate::config::Config;
+use crate::deliver::Incoming;
+use crate::door::Outbox;
+use crate::layout::Layout;
+
+/// `kind = "folder"`.
+#[derive(Clone, Copy, Debug)]
+pub struct FolderKind;
+
+impl AdapterKind for FolderKind {
+    fn name(&self) -> &'static str {
+        "folder"
+    }
+
+    fn prepare(&self, config: &toml::Table, context: &PrepareContext) -> Result<Box<dyn Prepared>, Vec<ConfigFault>> {
+        Ok(Box::new(PreparedFolder { config: Config::read(config, context)? }))
+    }
+}
+
+/// A drop folder that has not been touched yet.
+#[derive(Debug)]
+struct PreparedFolder {
+    config: Config,
+}
+
+#[async_trait]
+impl Prepared for PreparedFolder {
+    async fn open(self: Box<Self>) -> Result<Arc<dyn Adapter>, AdapterError> {
+        disk::run(move || Folder::open(self.config).map(|folder| Arc::new(folder) as Arc<dyn Adapter>)).await?
+    }
+}
+
+/// A drop folder at work.
+struct Folder {
+    layout: Arc<Layout>,
+    incoming: Incoming,
+    outbox: Option<tokio::sync::Mutex<Outbox>>,
+}
+
+impl Folder {
+    /// Makes the sub-folders, clears what broken attempts left, and reads the key.
+    fn open(config: Config) -> Result<Self, AdapterError> {
+        let layout = Arc::new(Layout::open(&config.path)?);
+        let outbox = config.outgoing.map(|outgoing| Outbox::open(&layout, outgoing)).transpose()?;
+        Ok(Self { incoming: Incoming::new(layout.clone()), layout, outbox: outbox.map(tokio::sync::Mutex::new) })
+    }
+}
+
+#[async_trait]
+impl Adapter for Folder {
+    async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        self.incoming.deliver(delivery).await
+    }
+
+    async fn check(&self) -> Health {
+        let layout = self.layout.clone();
+        match disk::run(move || layout.probe()).await {
+            Ok(Ok(())) => Health::Up,
+            Ok(Err(fault)) | Err(fault) => Health::Down { cause: fault.to_string() },
+        }
+    }
+
+    async fn receive(&self, door: Arc<dyn Door>) -> Result<(), AdapterError> {
+        match &self.outbox {
+            Some(outbox) => outbox.lock().await.serve(door.as_ref()).await,
+            None => std::future::pending().await,
+        }
+    }
+}

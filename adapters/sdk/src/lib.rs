@@ -14,12 +14,13 @@ use async_trait::async_trait;
 use gateway_model::agency::Hop;
 use gateway_model::envelope::{Envelope, ResolvedRecipient};
 use gateway_model::id::{AgencyId, DeliveryId, EnvelopeKey, GatewayId, SystemId};
-use gateway_model::{Digest, Refusal, Timestamp};
 pub use gateway_model::outcome::{Outcome, Scope};
+use gateway_model::{Digest, Refusal, Timestamp};
 use tokio::io::AsyncRead;
 
 pub mod relay;
 pub mod seal;
+pub mod settings;
 
 /// One envelope to hand over, with all that an adapter may need. Cheap to clone.
 #[derive(Clone)]

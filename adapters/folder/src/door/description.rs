@@ -1,0 +1,232 @@
+//! The description beside plain files: what a clerk or a simple system writes, in TOML.
+//!
+//! ```toml
+//! to = ["H15.50"]                  # agency codes or ids
+//! subject = "Hồ sơ đăng ký biến động đất đai"
+//! kind = "dossier"                 # document (default), dossier or status
+//! file_code = "H15.50.05.13-261008-0975"
+//! procedure = "1.012783"
+//! priority = "urgent"              # or in Vietnamese: "khẩn"
+//! files = ["don.pdf", { name = "trich-luc.pdf", role = "Trích lục bản đồ" }]   # absent: all files that belong to the drop
+//! ```
+
+use std::path::Path;
+use std::time::Duration;
+
+use adapters_sdk::seal::describe::{Content, Description};
+use adapters_sdk::settings::parse_span;
+use gateway_model::envelope::{Case, Part, Priority, Reference};
+use gateway_model::id::{AgencyId, EnvelopeId};
+use gateway_model::{Digest, Reason, Refusal, Timestamp, limits};
+use serde::Deserialize;
+
+/// A description as written.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Written {
+    id: Option<String>,
+    from: Option<String>,
+    to: OneOrMany,
+    #[serde(default)]
+    kind: Kind,
+    subject: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    type_name: String,
+    #[serde(default)]
+    promulgated_on: String,
+    #[serde(default)]
+    due_on: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    file_code: String,
+    #[serde(default)]
+    issuer: String,
+    #[serde(default)]
+    procedure: String,
+    #[serde(default)]
+    step: String,
+    #[serde(default)]
+    priority: String,
+    in_reply_to: Option<WrittenReference>,
+    supersedes: Option<WrittenReference>,
+    expires_in: Option<String>,
+    /// The files to send, in this order.
+    pub files: Option<Vec<WrittenFile>>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Deserialize, Clone, Copy, Default, Debug)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    #[default]
+    Document,
+    Dossier,
+    Status,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+struct WrittenReference {
+    sender: String,
+    id: String,
+    sha256: Option<String>,
+}
+
+/// One file to send: its name, or its name with what it is for.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(untagged)]
+pub(super) enum WrittenFile {
+    /// Name alone.
+    Name(String),
+    /// Name and more.
+    Full {
+        /// Name of the file.
+        name: String,
+        /// What it is for.
+        #[serde(default)]
+        role: String,
+        /// Media type, where the name does not tell.
+        media_type: Option<String>,
+    },
+}
+
+impl WrittenFile {
+    /// The file's name.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Name(name) | Self::Full { name, .. } => name,
+        }
+    }
+
+    /// What it is for.
+    pub(super) fn role(&self) -> &str {
+        match self {
+            Self::Name(_) => "",
+            Self::Full { role, .. } => role,
+        }
+    }
+
+    /// The media type said.
+    pub(super) fn media_type(&self) -> Option<&str> {
+        match self {
+            Self::Name(_) => None,
+            Self::Full { media_type, .. } => media_type.as_deref(),
+        }
+    }
+}
+
+/// What the adapter adds to what is written.
+pub(super) struct Given<'a> {
+    /// An id for a drop that does not say its own.
+    pub id: EnvelopeId,
+    /// The sender of one that does not say.
+    pub from: Option<&'a AgencyId>,
+    /// The instant of sealing.
+    pub created_at: Timestamp,
+    /// Life of one that does not say.
+    pub expires_in: Duration,
+    /// The parts.
+    pub parts: Vec<Part>,
+}
+
+/// Reads the description in `file`.
+pub(super) fn read(file: &Path, bytes: &[u8]) -> Result<Written, Refusal> {
+    let file = file.file_name().unwrap_or_default().to_string_lossy();
+    let text = std::str::from_utf8(bytes).map_err(|_| wrong(&file, "is no UTF-8 text"))?;
+    toml::from_str(text).map_err(|fault| {
+        let line = fault.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        wrong(&format!("{file}:{line}"), fault.message())
+    })
+}
+
+impl Written {
+    /// The full description.
+    pub(super) fn complete(self, given: Given<'_>) -> Result<Description, Refusal> {
+        let id = match &self.id {
+            Some(text) => EnvelopeId::parse(text).map_err(|fault| wrong("id", &fault.to_string()))?,
+            None => given.id,
+        };
+        let from = match (&self.from, given.from) {
+            (Some(from), _) => from.clone(),
+            (None, Some(agency)) => agency.to_string(),
+            (None, None) => return Err(wrong("from", "is missing, and the adapter serves more than one agency")),
+        };
+        let life = match &self.expires_in {
+            Some(text) => parse_span(text).filter(|life| !life.is_zero() && *life <= limits::ENVELOPE_LIFE_MAX),
+            None => Some(given.expires_in),
+        };
+        let life = life.ok_or_else(|| wrong("expires_in", "is no span of time from 1s to 366d"))?;
+        Ok(Description {
+            id,
+            from,
+            priority: priority(&self.priority)?,
+            in_reply_to: self.in_reply_to.as_ref().map(|written| reference("in_reply_to", written)).transpose()?,
+            supersedes: self.supersedes.as_ref().map(|written| reference("supersedes", written)).transpose()?,
+            case: self.case(),
+            created_at: given.created_at,
+            expires_at: given.created_at.plus(life),
+            parts: given.parts,
+            content: match self.kind {
+                Kind::Document => Content::Document {
+                    code: self.code,
+                    type_name: self.type_name,
+                    subject: self.subject,
+                    promulgated_on: self.promulgated_on,
+                },
+                Kind::Dossier => Content::Dossier { subject: self.subject, due_on: self.due_on, state: self.state },
+                Kind::Status => Content::Status { code: self.code, description: self.subject, at: given.created_at },
+            },
+            to: match self.to {
+                OneOrMany::One(agency) => vec![agency],
+                OneOrMany::Many(agencies) => agencies,
+            },
+        })
+    }
+
+    fn case(&self) -> Option<Case> {
+        (!self.file_code.is_empty() || !self.procedure.is_empty()).then(|| Case {
+            file_code: self.file_code.clone(),
+            issuer: self.issuer.clone(),
+            procedure_code: self.procedure.clone(),
+            step: self.step.clone(),
+        })
+    }
+}
+
+/// A refusal about the description itself.
+pub(super) fn wrong(field: &str, problem: &str) -> Refusal {
+    Refusal::new(Reason::RequestMalformed).at(field).saw(problem)
+}
+
+fn priority(text: &str) -> Result<Priority, Refusal> {
+    match text.to_lowercase().as_str() {
+        "" | "normal" | "thường" => Ok(Priority::Normal),
+        "urgent" | "khẩn" => Ok(Priority::Urgent),
+        "very-urgent" | "thượng khẩn" => Ok(Priority::VeryUrgent),
+        "express" | "hỏa tốc" | "hoả tốc" => Ok(Priority::Express),
+        "express-timed" | "hỏa tốc hẹn giờ" | "hoả tốc hẹn giờ" => Ok(Priority::ExpressTimed),
+        other => {
+            Err(wrong("priority", &format!("{other} is none of normal, urgent, very-urgent, express, express-timed")))
+        }
+    }
+}
+
+fn reference(field: &str, written: &WrittenReference) -> Result<Reference, Refusal> {
+    let id = EnvelopeId::parse(&written.id).map_err(|fault| wrong(&format!("{field}.id"), &fault.to_string()))?;
+    let digest = match &written.sha256 {
+        Some(hex) => Some(
+            Digest::from_hex(hex).ok_or_else(|| wrong(&format!("{field}.sha256"), "is no SHA-256 in hexadecimal"))?,
+        ),
+        None => None,
+    };
+    Ok(Reference { sender: written.sender.clone(), id, digest })
+}

@@ -1,0 +1,91 @@
+//! Where the adapter keeps what, all on one file system so that a rename is one step.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use adapters_sdk::AdapterError;
+use gateway_model::limits;
+
+use crate::disk;
+
+/// Names that the watched folder cannot have.
+pub(crate) const OWN_FOLDERS: [&str; 3] = ["incoming", "sent", "refused"];
+
+/// How long it is remembered what was taken and what was sealed: longer than any envelope lives.
+const MEMORY: Duration = Duration::from_secs(limits::ENVELOPE_LIFE_MAX.as_secs() + 30 * 86_400);
+
+/// The folders.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Configured path.
+    pub root: PathBuf,
+    /// Deliveries.
+    pub incoming: PathBuf,
+    /// Accepted drops.
+    pub sent: PathBuf,
+    /// Refused drops.
+    pub refused: PathBuf,
+    /// Deliveries and files being written.
+    pub working: PathBuf,
+    /// One file a delivery, with the digest of its envelope.
+    pub taken: PathBuf,
+    /// Envelopes sealed and perhaps submitted already.
+    pub sealed: PathBuf,
+    /// Moves that have begun.
+    pub moving: PathBuf,
+}
+
+impl Layout {
+    /// Makes the folders, clears the working folder and forgets what is too old to matter.
+    pub(crate) fn open(root: &Path) -> Result<Self, AdapterError> {
+        let own = root.join(".lienthong");
+        let layout = Self {
+            root: root.to_owned(),
+            incoming: root.join("incoming"),
+            sent: root.join("sent"),
+            refused: root.join("refused"),
+            working: own.join("working"),
+            taken: own.join("taken"),
+            sealed: own.join("sealed"),
+            moving: own.join("moving"),
+        };
+        if layout.working.exists() {
+            fs::remove_dir_all(&layout.working).map_err(disk::at(&layout.working))?;
+        }
+        for folder in [&layout.incoming, &layout.working, &layout.taken, &layout.sealed, &layout.moving] {
+            fs::create_dir_all(folder).map_err(disk::at(folder))?;
+        }
+        for folder in [&own, root] {
+            disk::sync_folder(folder)?;
+        }
+        forget(&layout.taken, MEMORY)?;
+        forget(&layout.sealed, MEMORY)?;
+        Ok(layout)
+    }
+
+    /// Whether the disk takes a file now.
+    pub(crate) fn probe(&self) -> Result<(), AdapterError> {
+        let file = self.working.join("probe");
+        disk::write(&file, b"probe")?;
+        fs::remove_file(&file).map_err(disk::at(&file))?;
+        fs::metadata(&self.incoming).map_err(disk::at(&self.incoming)).map(drop)
+    }
+}
+
+fn forget(folder: &Path, older_than: Duration) -> Result<(), AdapterError> {
+    for entry in fs::read_dir(folder).map_err(disk::at(folder))? {
+        let entry = entry.map_err(disk::at(folder))?;
+        let path = entry.path();
+        let metadata = entry.metadata().map_err(disk::at(&path))?;
+        if metadata.is_dir() {
+            forget(&path, older_than)?;
+        } else if metadata
+            .modified()
+            .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > older_than))
+        {
+            fs::remove_file(&path).map_err(disk::at(&path))?;
+        }
+    }
+    Ok(())
+}
