@@ -1,1 +1,1 @@
-//! Integration tests, a module per walk.
+//! Integration tests, a module per walk; they live in `tests/walks.rs`.
