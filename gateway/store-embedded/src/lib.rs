@@ -30,6 +30,7 @@ mod head;
 mod list;
 mod open;
 mod options;
+mod parts;
 mod queue;
 mod reader;
 mod rows;
@@ -41,4 +42,5 @@ mod work;
 mod writer;
 
 pub use options::{OpenError, OpenOptions, Synchronous};
+pub use parts::{FileParts, PartLimits};
 pub use store::EmbeddedStore;

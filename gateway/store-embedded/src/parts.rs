@@ -1,0 +1,312 @@
+//! Parts as files: addressed by their digest, stored once, durable before anybody is told.
+//!
+//! # Format
+//! Everything about the part `<digest>` stands in the folder named by the digest's first two digits:
+//!
+//! | file | what |
+//! |---|---|
+//! | `<digest>` | the whole part; it came here by a rename after an fsync, so it is complete or not there |
+//! | `<digest>.<owner>.upload` | what one owner has sent of it so far; an upload goes on at its end |
+//! | `<digest>.<owner>.owner` | empty: this owner has uploaded the whole part |
+//!
+//! `<owner>` is the beginning of the SHA-256 of the hop. "Is this digest here?" is answered from the owner's own files alone. When a part was
+//! last touched is the newest modification time of its files. Nothing is cleaned at the start: a broken upload can go on after it.
+
+mod upload;
+mod verified;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use gateway_model::agency::Hop;
+use gateway_model::{Digest, Timestamp, limits};
+use gateway_store::accept::PartRef;
+use gateway_store::parts::{Missing, PartError, PartFault, PartStore, PartWriter};
+use tokio::io::AsyncRead;
+
+use crate::batch::lock;
+
+const OWNER_BYTES: usize = 16;
+const UPLOAD: &str = "upload";
+const OWNER: &str = "owner";
+
+/// Keeps parts in a folder.
+pub struct FileParts {
+    files: Arc<Files>,
+}
+
+/// How much the part store takes.
+#[derive(Clone, Copy, Debug)]
+pub struct PartLimits {
+    /// Bytes of one part.
+    pub part_bytes_max: u64,
+    /// No upload begins or goes on when it would leave fewer bytes free.
+    pub free_bytes_min: u64,
+}
+
+impl Default for PartLimits {
+    fn default() -> Self {
+        Self { part_bytes_max: limits::PART_BYTES_MAX, free_bytes_min: 256 * 1024 * 1024 }
+    }
+}
+
+/// The folder, and what goes on in it.
+pub(crate) struct Files {
+    folder: PathBuf,
+    limits: PartLimits,
+    now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Uploads under way. The lock is also held while files are touched or removed, so that a sweep sees every touch.
+    busy: Mutex<HashSet<PathBuf>>,
+}
+
+impl FileParts {
+    /// Opens the parts in a folder, or makes it; `now` says when something is touched.
+    ///
+    /// # Errors
+    /// [`PartError::File`].
+    pub fn open(
+        folder: impl Into<PathBuf>, limits: PartLimits, now: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Result<Self, PartError> {
+        let folder = folder.into();
+        fs::create_dir_all(&folder).map_err(|source| failed(&folder, source))?;
+        sync(&folder)?;
+        if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+            sync(above)?;
+        }
+        Ok(Self { files: Arc::new(Files { folder, limits, now: Box::new(now), busy: Mutex::default() }) })
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self, act: impl FnOnce(&Files) -> Result<T, PartError> + Send + 'static,
+    ) -> Result<T, PartError> {
+        let files = self.files.clone();
+        blocking(move || act(&files)).await
+    }
+}
+
+#[async_trait]
+impl PartStore for FileParts {
+    async fn missing(&self, owner: &Hop, digests: &[Digest]) -> Result<Vec<Missing>, PartError> {
+        let (owner, digests) = (owner_name(owner), digests.to_vec());
+        self.blocking(move |files| digests.iter().filter_map(|digest| files.missing(&owner, digest).transpose()).collect()).await
+    }
+
+    async fn begin(&self, owner: &Hop, part: PartRef, offset: u64) -> Result<Box<dyn PartWriter>, PartError> {
+        let (files, owner) = (self.files.clone(), owner_name(owner));
+        let upload = blocking(move || upload::begin(files, &owner, part, offset)).await?;
+        Ok(Box::new(upload))
+    }
+
+    async fn check(&self, owner: &Hop, parts: &[PartRef]) -> Result<Vec<PartFault>, PartError> {
+        let (owner, parts) = (owner_name(owner), parts.to_vec());
+        self.blocking(move |files| parts.iter().filter_map(|part| files.check(&owner, part).transpose()).collect()).await
+    }
+
+    async fn open(&self, digest: &Digest, offset: u64) -> Result<Box<dyn AsyncRead + Send + Unpin>, PartError> {
+        let digest = *digest;
+        let reader = self.blocking(move |files| verified::open(&files.whole(&digest), digest, offset)).await?;
+        Ok(Box::new(reader))
+    }
+
+    async fn stale(&self, before: Timestamp, after: Option<Digest>, limit: usize) -> Result<Vec<Digest>, PartError> {
+        self.blocking(move |files| files.stale(before, after, limit)).await
+    }
+
+    async fn remove(&self, digests: &[Digest], before: Timestamp) -> Result<u64, PartError> {
+        let digests = digests.to_vec();
+        self.blocking(move |files| digests.iter().map(|digest| files.remove(digest, before)).sum()).await
+    }
+}
+
+impl Files {
+    fn missing(&self, owner: &str, digest: &Digest) -> Result<Option<Missing>, PartError> {
+        if self.length(&self.owned(owner, digest))?.is_some() && self.length(&self.whole(digest))?.is_some() {
+            return Ok(None);
+        }
+        let received = self.length(&self.uploaded(owner, digest))?.unwrap_or(0);
+        Ok(Some(Missing { digest: *digest, received }))
+    }
+
+    fn check(&self, owner: &str, part: &PartRef) -> Result<Option<PartFault>, PartError> {
+        let gate = lock(&self.busy);
+        let whole = self.whole(&part.digest);
+        let size = match self.length(&self.owned(owner, &part.digest))? {
+            Some(_) => self.length(&whole)?,
+            None => None,
+        };
+        match size {
+            None => Ok(Some(PartFault::Missing(part.digest))),
+            Some(actual) if actual != part.size => Ok(Some(PartFault::OtherSize { digest: part.digest, actual })),
+            Some(_) => {
+                self.touch(&whole)?;
+                drop(gate);
+                Ok(None)
+            }
+        }
+    }
+
+    fn stale(&self, before: Timestamp, after: Option<Digest>, limit: usize) -> Result<Vec<Digest>, PartError> {
+        let first = after.map_or(0, |after| after.0[0]);
+        let mut stale = Vec::new();
+        for prefix in first..=u8::MAX {
+            let folder = self.folder.join(hex::encode([prefix]));
+            for (digest, touched) in last_touched(&folder)? {
+                if stale.len() == limit {
+                    return Ok(stale);
+                }
+                if touched < before && after.is_none_or(|after| digest > after) {
+                    stale.push(digest);
+                }
+            }
+        }
+        Ok(stale)
+    }
+
+    /// Removes all files of one part, unless one of them has been touched or is being written. Gives the bytes freed.
+    fn remove(&self, digest: &Digest, before: Timestamp) -> Result<u64, PartError> {
+        let busy = lock(&self.busy);
+        let entries = entries(&self.folder_of(digest))?;
+        let files: Vec<&Entry> = entries.iter().filter(|entry| entry.digest == *digest).collect();
+        if files.iter().any(|entry| entry.touched >= before || busy.contains(&entry.path)) {
+            return Ok(0);
+        }
+        let mut freed = 0;
+        for entry in files {
+            remove_file(&entry.path)?;
+            freed += entry.bytes;
+        }
+        drop(busy);
+        Ok(freed)
+    }
+
+    /// Sets the modification time to now.
+    fn touch(&self, path: &Path) -> Result<(), PartError> {
+        let file = File::options().append(true).open(path).map_err(|source| failed(path, source))?;
+        self.touch_open(&file).map_err(|source| failed(path, source))
+    }
+
+    fn touch_open(&self, file: &File) -> io::Result<()> {
+        file.set_modified(system_time((self.now)()))
+    }
+
+    fn has_room_for(&self, bytes: u64) -> Result<bool, PartError> {
+        let disk = rustix::fs::statvfs(&self.folder).map_err(|error| failed(&self.folder, error.into()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok(free >= bytes.saturating_add(self.limits.free_bytes_min))
+    }
+
+    fn length(&self, path: &Path) -> Result<Option<u64>, PartError> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed(path, source)),
+        }
+    }
+
+    fn whole(&self, digest: &Digest) -> PathBuf {
+        self.folder_of(digest).join(digest.to_string())
+    }
+
+    fn uploaded(&self, owner: &str, digest: &Digest) -> PathBuf {
+        self.folder_of(digest).join(format!("{digest}.{owner}.{UPLOAD}"))
+    }
+
+    fn owned(&self, owner: &str, digest: &Digest) -> PathBuf {
+        self.folder_of(digest).join(format!("{digest}.{owner}.{OWNER}"))
+    }
+
+    fn folder_of(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(hex::encode(&digest.0[..1]))
+    }
+}
+
+/// One file of a part.
+struct Entry {
+    digest: Digest,
+    path: PathBuf,
+    bytes: u64,
+    touched: Timestamp,
+}
+
+fn entries(folder: &Path) -> Result<Vec<Entry>, PartError> {
+    let listing = match fs::read_dir(folder) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(failed(folder, source)),
+    };
+    let mut entries = Vec::new();
+    for entry in listing {
+        let entry = entry.map_err(|source| failed(folder, source))?;
+        let name = entry.file_name();
+        let digest = name.to_str().and_then(|name| name.split('.').next()).and_then(Digest::from_hex);
+        let Some(digest) = digest else { continue };
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(failed(&entry.path(), source)),
+        };
+        let touched = metadata.modified().map_err(|source| failed(&entry.path(), source))?;
+        entries.push(Entry { digest, path: entry.path(), bytes: metadata.len(), touched: timestamp(touched) });
+    }
+    Ok(entries)
+}
+
+/// When each part in a folder was last touched, in the order of the digests.
+fn last_touched(folder: &Path) -> Result<BTreeMap<Digest, Timestamp>, PartError> {
+    let mut touched = BTreeMap::new();
+    for entry in entries(folder)? {
+        let last = touched.entry(entry.digest).or_insert(entry.touched);
+        *last = (*last).max(entry.touched);
+    }
+    Ok(touched)
+}
+
+/// Runs on the blocking pool.
+///
+/// # Cancellation
+/// What has begun is done to its end.
+async fn blocking<T: Send + 'static>(act: impl FnOnce() -> Result<T, PartError> + Send + 'static) -> Result<T, PartError> {
+    let broke = |error: tokio::task::JoinError| failed(Path::new("parts"), io::Error::other(error));
+    tokio::task::spawn_blocking(act).await.map_err(broke)?
+}
+
+fn owner_name(owner: &Hop) -> String {
+    hex::encode(&Digest::of(owner.to_string().as_bytes()).0[..OWNER_BYTES])
+}
+
+fn remove_file(path: &Path) -> Result<(), PartError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn sync(path: &Path) -> Result<(), PartError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|source| failed(path, source))
+}
+
+fn failed(path: &Path, source: io::Error) -> PartError {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => PartError::Full,
+        _ => PartError::File { path: path.to_owned(), source },
+    }
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => Timestamp::from_micros(micros(after)),
+        Err(error) => Timestamp::from_micros(-micros(error.duration())),
+    }
+}
+
+fn system_time(at: Timestamp) -> SystemTime {
+    let span = Duration::from_micros(at.micros().unsigned_abs());
+    let time = if at.micros() < 0 { SystemTime::UNIX_EPOCH.checked_sub(span) } else { SystemTime::UNIX_EPOCH.checked_add(span) };
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
