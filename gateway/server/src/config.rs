@@ -207,7 +207,12 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Vec<Fault>> {
         let mut reader = Reader::new(Layers::read(text, file, environment));
-        let config = reader.config();
+        let (adapters, faults) = adapter::read(&reader.layers.adapters, &reader.base, &reader.layers.file);
+        reader.layers.faults.extend(faults);
+        if let Err(faults) = crate::app::prepare_all(&adapters) {
+            reader.layers.faults.extend(faults);
+        }
+        let config = reader.config(adapters);
         let mut faults = reader.layers.faults;
         faults.sort();
         match config {
@@ -255,13 +260,11 @@ impl Reader {
     }
 
     /// Reads everything before it decides, so that all faults are seen.
-    fn config(&mut self) -> Option<Config> {
+    fn config(&mut self, adapters: Vec<AdapterConfig>) -> Option<Config> {
         let (gateway, listen, tls) = (self.gateway(), self.listen(), self.tls());
         let (store, directory) = (self.store(), self.directory());
         let evidence_key = self.read("evidence.key", value::path(&self.base.clone()));
         let (limits, quota, retry, telemetry) = (self.limits(), self.quota(), self.retry(), self.telemetry());
-        let (adapters, faults) = adapter::read(&self.layers.adapters, &self.base, &self.layers.file);
-        self.layers.faults.extend(faults);
         Some(Config {
             base: self.base.clone(),
             file: self.layers.file.clone(),

@@ -43,7 +43,7 @@ fn the_reference_holds_exactly_the_keys_that_are_read() {
     let layers = Layers::read("", Path::new("x"), []);
     let written: BTreeSet<String> = layers.entries.keys().cloned().collect();
     let mut reader = Reader::new(layers);
-    reader.config();
+    reader.config(Vec::new());
     let read: BTreeSet<String> = reader.read.iter().map(|key| (*key).to_owned()).collect();
     assert_eq!(written, read);
 }
@@ -164,9 +164,20 @@ fn every_value_is_shown_with_its_origin() {
 #[test]
 fn two_adapters_cannot_serve_the_same_agency() {
     let text = format!(
-        "{}[[adapter]]\nname = \"a\"\nkind = \"folder\"\nagencies = [\"x\"]\n[[adapter]]\nname = \"b\"\nkind = \"folder\"\nagencies = [\"x\"]\n",
+        "{}[[adapter]]\nname = \"a\"\nkind = \"folder\"\npath = \"a\"\nagencies = [\"x\"]\n[[adapter]]\nname = \"b\"\nkind = \"folder\"\nagencies = [\"x\"]\n",
         minimal()
     );
     let told = parse(&text, &[]).unwrap_err();
-    assert_eq!(told.iter().map(|f| f.line).collect::<Vec<_>>(), [Some(21)], "{told:#?}");
+    assert_eq!(told.iter().map(|f| f.line).collect::<Vec<_>>(), [Some(22)], "{told:#?}");
+}
+
+#[test]
+fn the_faults_of_an_adapters_own_keys_are_told_with_their_lines_beside_all_others() {
+    let text = format!(
+        "{}[retry]\nfirst = 5\n[[adapter]]\nname = \"a\"\nkind = \"folder\"\nagencies = [\"x\"]\npath = \"a\"\npoll = \"1s\"\n[[adapter]]\nname = \"b\"\nkind = \"pigeon\"\nagencies = [\"y\"]\n",
+        minimal()
+    );
+    let told = parse(&text, &[]).unwrap_err();
+    assert_eq!(told.iter().map(|f| f.line).collect::<Vec<_>>(), [Some(14), Some(19), Some(22)], "{told:#?}");
+    assert!(told[2].problem.contains("known: folder"), "{told:#?}");
 }

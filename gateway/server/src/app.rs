@@ -1,0 +1,313 @@
+//! The wiring: the only place that names concrete stores and adapters.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use adapters_folder::FolderKind;
+use adapters_sdk::relay::RelayAdapters;
+use adapters_sdk::{Adapter, AdapterError, AdapterKind, Kinds, Prepared};
+use gateway_engine::clock::{Clock, SystemClock};
+use gateway_engine::entropy::SystemEntropy;
+use gateway_engine::metrics::Metrics;
+use gateway_engine::quota::{Quotas, Rate};
+use gateway_engine::retry::Backoff;
+use gateway_engine::settings::Settings;
+use gateway_engine::trust::TrustHolder;
+use gateway_engine::{AdapterTable, Engine, EngineParts};
+use gateway_model::agency::Hop;
+use gateway_model::id::AgencyId;
+use gateway_store_embedded::{EmbeddedStore, FileParts, OpenError, OpenOptions, PartLimits};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::Admin;
+use crate::config::{AdapterConfig, Config, Fault};
+use crate::directory_source::{DirectorySource, SourceError, SourceParts};
+use crate::doors::{DoorParts, Doors};
+use crate::evidence_key::{self, KeyError};
+use crate::notice::{self, Addresses};
+use crate::quota::DoorQuota;
+use crate::run::{self, RunError};
+use crate::tls::{Identity, TlsError};
+
+/// A gateway that is ready to run: everything is open and bound, nothing is served yet.
+pub struct App {
+    pub(crate) config: Config,
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<EmbeddedStore>,
+    pub(crate) doors: Doors,
+    pub(crate) admin: Admin,
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) doors_listener: TcpListener,
+    pub(crate) admin_listener: TcpListener,
+    pub(crate) source: DirectorySource,
+    pub(crate) receivers: Vec<Receiver>,
+    pub(crate) draining: CancellationToken,
+    addresses: Addresses,
+}
+
+/// An adapter that brings envelopes in under an identity of its own.
+pub(crate) struct Receiver {
+    pub(crate) name: String,
+    pub(crate) adapter: Arc<dyn Adapter>,
+    pub(crate) hop: Hop,
+}
+
+/// Why a gateway does not start, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration, with every fault.
+    #[error("the configuration has faults:\n{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Config(Vec<Fault>),
+    /// The TLS identity.
+    #[error("the TLS identity cannot be used: {0}")]
+    Tls(#[from] TlsError),
+    /// The evidence key.
+    #[error("the key of the evidence log cannot be used: {0}")]
+    Evidence(#[from] KeyError),
+    /// The store.
+    #[error("the store cannot be opened: {0}")]
+    Store(#[from] OpenError),
+    /// The parts.
+    #[error("the parts cannot be opened: {0}")]
+    Parts(#[from] gateway_store::parts::PartError),
+    /// The directory.
+    #[error("there is no directory to stand on: {0}: put a signed directory where `directory.file` says")]
+    Directory(#[from] SourceError),
+    /// An adapter.
+    #[error("adapter \"{name}\" cannot be opened: {source}")]
+    Adapter {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: AdapterError,
+    },
+    /// A port.
+    #[error("{key} = \"{address}\": {source}: stop what listens there, or give another address")]
+    Listen {
+        /// Which key.
+        key: &'static str,
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of the gateway's own.
+    #[error("{path}: {source}: check that the disk is mounted, writable and not full")]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something of ours broke down.
+    #[error("the start broke down: {0}")]
+    Broken(#[from] tokio::task::JoinError),
+}
+
+impl App {
+    /// Opens everything that the configuration names: store, directory, adapters, ports.
+    ///
+    /// # Errors
+    /// [`StartError`], saying what to do.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let identity = Identity::read(&config.tls)?;
+        let tls = identity.server(&config.tls.certificate)?;
+        let client_tls = identity.client(&config.tls.certificate)?;
+        let prepared = prepare_all(&config.adapters).map_err(StartError::Config)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let (store, parts) = open_store(&config, &clock).await?;
+        let trust = TrustHolder::new(None);
+        let source = directory(&config, &trust, &clock, client_tls).await?;
+        let mut registry = Registry::default();
+        let relay: Option<Arc<dyn RelayAdapters>> = None;
+        let (adapters, receivers) = open_adapters(prepared, &config.adapters, relay).await?;
+        let engine = Engine::new(EngineParts {
+            gateway: config.gateway.id.clone(),
+            store: store.clone(),
+            parts,
+            clock,
+            entropy: Arc::new(SystemEntropy),
+            trust,
+            adapters,
+            settings: settings(&config),
+            metrics: Metrics::register(&mut registry),
+        });
+        let draining = CancellationToken::new();
+        let doors = Doors::new(DoorParts {
+            engine: engine.clone(),
+            language: config.gateway.language,
+            limits: config.limits.clone(),
+            quota: DoorQuota::new(&config.quota),
+            draining: draining.clone(),
+            directory: source.published(),
+            adapters: served(&config.adapters),
+        });
+        let admin = Admin::new(engine.clone(), registry, draining.clone());
+        let (doors_listener, doors_address) = bind("listen.doors", config.listen.doors).await?;
+        let (admin_listener, admin_address) = bind("listen.admin", config.listen.admin).await?;
+        let addresses = Addresses { doors: doors_address, admin: admin_address };
+        Ok(Self {
+            config,
+            engine,
+            store,
+            doors,
+            admin,
+            tls,
+            doors_listener,
+            admin_listener,
+            source,
+            receivers,
+            draining,
+            addresses,
+        })
+    }
+
+    /// Where it serves.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The engine: for tests and tools in the same process.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Serves until `shutdown`, then drains: the doors answer DRAINING, what is in flight finishes within its time, the store closes.
+    ///
+    /// # Errors
+    /// [`RunError`] when something gave up that the gateway cannot do without; the process should then end with an error.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
+        run::run(self, shutdown).await
+    }
+}
+
+/// The kinds of adapters in this binary.
+fn kinds() -> Kinds {
+    let kinds: [Box<dyn AdapterKind>; 1] = [Box::new(FolderKind)];
+    BTreeMap::from(kinds.map(|kind| (kind.name(), kind)))
+}
+
+/// Prepares every adapter without any effect.
+///
+/// # Errors
+/// Every fault of every adapter.
+pub fn prepare_all(adapters: &[AdapterConfig]) -> Result<Vec<Box<dyn Prepared>>, Vec<Fault>> {
+    let kinds = kinds();
+    let (mut prepared, mut faults) = (Vec::new(), Vec::new());
+    for adapter in adapters {
+        let Some(kind) = kinds.get(adapter.kind.as_str()) else {
+            let known: Vec<&str> = kinds.keys().copied().collect();
+            faults.push(adapter.fault("kind", format!("\"{}\" is no kind; known: {}", adapter.kind, known.join(", "))));
+            continue;
+        };
+        match kind.prepare(&adapter.own, &adapter.context()) {
+            Ok(one) => prepared.push(one),
+            Err(found) => faults.extend(found.into_iter().map(|fault| adapter.fault(&fault.key, fault.problem))),
+        }
+    }
+    if faults.is_empty() { Ok(prepared) } else { Err(faults) }
+}
+
+async fn open_store(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<EmbeddedStore>, Arc<FileParts>), StartError> {
+    let folder = config.store.path.clone();
+    let file = |source| StartError::File { path: folder.clone(), source };
+    std::fs::create_dir_all(&folder).map_err(file)?;
+    notice::forget_addresses(&folder).map_err(file)?;
+    let signer = evidence_key::read(&config.evidence_key, &config.gateway.id)?;
+    let options = OpenOptions { free_bytes_min: config.store.free_bytes_min, ..OpenOptions::new(&folder, signer) };
+    let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(options)).await??;
+    let limits =
+        PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min: config.store.free_bytes_min };
+    let (parts, clock) = (folder.join("parts"), clock.clone());
+    let parts = tokio::task::spawn_blocking(move || FileParts::open(parts, limits, move || clock.now())).await??;
+    Ok((Arc::new(store), Arc::new(parts)))
+}
+
+/// Something has to be in force; that the newest could not be taken is only an alarm.
+async fn directory(
+    config: &Config,
+    trust: &TrustHolder,
+    clock: &Arc<dyn Clock>,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<DirectorySource, StartError> {
+    let mut source = DirectorySource::new(SourceParts {
+        gateway: config.gateway.id.clone(),
+        config: config.directory.clone(),
+        folder: config.store.path.clone(),
+        tls,
+        trust: trust.clone(),
+        clock: clock.clone(),
+    });
+    match source.load().await {
+        Err(error) if trust.current().is_none() => Err(error.into()),
+        Err(error) => {
+            tracing::error!(%error, "the directory could not be read; the last good one is in force");
+            Ok(source)
+        }
+        Ok(()) => Ok(source),
+    }
+}
+
+async fn open_adapters(
+    prepared: Vec<Box<dyn Prepared>>,
+    configs: &[AdapterConfig],
+    relay: Option<Arc<dyn RelayAdapters>>,
+) -> Result<(AdapterTable, Vec<Receiver>), StartError> {
+    let mut table = AdapterTable { by_agency: served(configs), by_name: HashMap::new(), relay };
+    let mut receivers = Vec::new();
+    for (prepared, config) in prepared.into_iter().zip(configs) {
+        let opened = prepared.open().await;
+        let adapter = opened.map_err(|source| StartError::Adapter { name: config.name.clone(), source })?;
+        if let Some(system) = &config.system {
+            let (name, hop) = (config.name.clone(), Hop::System(system.clone()));
+            receivers.push(Receiver { name, adapter: adapter.clone(), hop });
+        }
+        table.by_name.insert(config.name.clone(), adapter);
+    }
+    Ok((table, receivers))
+}
+
+fn served(adapters: &[AdapterConfig]) -> HashMap<AgencyId, String> {
+    let pairs = adapters.iter().flat_map(|adapter| adapter.agencies.iter().map(|agency| (agency.clone(), adapter.name.clone())));
+    pairs.collect()
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { key, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn settings(config: &Config) -> Settings {
+    let rate = Rate {
+        envelopes_per_second: at_least_one(u64::from(config.quota.requests_per_second)),
+        bytes_per_second: at_least_one(config.quota.bytes_per_second),
+    };
+    let backoff = Backoff { first: config.retry.first, longest: config.retry.max };
+    Settings {
+        submissions_max: config.limits.in_flight,
+        delivery_backoff: backoff,
+        gate_backoff: backoff,
+        receipt_overdue_after: config.retry.receipt_overdue,
+        body_retention: config.store.body_retention,
+        part_retention: config.store.upload_retention,
+        drain: config.gateway.drain,
+        quotas: Quotas { system: rate, agency: rate },
+        ..Settings::default()
+    }
+}
+
+fn at_least_one(number: u64) -> std::num::NonZeroU32 {
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
+    std::num::NonZeroU32::new(number).unwrap_or(std::num::NonZeroU32::MIN)
+}

@@ -1,0 +1,198 @@
+//! A running gateway: every task is owned here, watched, and ended in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_engine::Engine;
+use gateway_store::Store as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, Receiver};
+use crate::doors::Doors;
+use crate::notice::{self, State};
+use crate::{admin, listen};
+
+/// Why a gateway stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The disk of the store failed; nothing was acknowledged after it.
+    #[error("the store has failed: {0}: check the disk, then start again")]
+    StoreFailed(String),
+    /// The doors broke down.
+    #[error("the doors broke down: {0}")]
+    Doors(#[source] tonic::transport::Error),
+    /// The admin port broke down.
+    #[error("{0}")]
+    Admin(#[from] admin::AdminError),
+    /// A task ended that should not.
+    #[error("{0} ended by itself")]
+    Ended(&'static str),
+    /// A task panicked.
+    #[error("a task broke down: {0}")]
+    Broken(#[from] tokio::task::JoinError),
+    /// A file of the gateway's own.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// How often health is told and quotas are tidied.
+const HOUSEKEEPING: Duration = Duration::from_secs(2);
+/// Pause before an adapter's way in is started again.
+const RECEIVE_PAUSE: Duration = Duration::from_secs(5);
+/// What the last steps of an end may take beyond the time to drain.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Serves until `shutdown` or until something gives up; then drains.
+pub(crate) async fn run(app: App, shutdown: CancellationToken) -> Result<(), RunError> {
+    let (addresses, gateway) = (app.addresses().clone(), app.config.gateway.id.clone());
+    let App { config, engine, store, doors, admin, tls, doors_listener, admin_listener, source, receivers, draining, .. } = app;
+    let stop = CancellationToken::new();
+    let config = Arc::new(config);
+
+    let serving = {
+        let (doors, config, draining) = (doors.clone(), config.clone(), draining.clone());
+        tokio::spawn(async move { listen::serve(doors, doors_listener, tls, &config, draining).await })
+    };
+    let walking = {
+        let (engine, stop) = (engine.clone(), stop.clone());
+        tokio::spawn(async move { engine.run(stop).await })
+    };
+    let mut rest: JoinSet<Result<&'static str, RunError>> = JoinSet::new();
+    rest.spawn({
+        let (admin, stop) = (admin.clone(), stop.clone());
+        async move { Ok(admin.serve(admin_listener, stop).await.map(|()| "the admin port")?) }
+    });
+    rest.spawn({
+        let stop = stop.clone();
+        async move {
+            source.run(stop).await;
+            Ok("the directory source")
+        }
+    });
+    rest.spawn(keep_house(admin.clone(), doors.clone(), stop.clone()));
+    for receiver in receivers {
+        rest.spawn(receive(receiver, engine.clone(), draining.clone()));
+    }
+
+    let told = addresses.write(&config.store.path, &gateway);
+    told.map_err(|source| RunError::File { path: config.store.path.clone(), source })?;
+    let directory_version = engine.trust().current().map_or(0, |snapshot| snapshot.directory().version());
+    tracing::info!(event = "serving", %gateway, doors = %addresses.doors, admin = %addresses.admin, directory_version, "serving");
+    notice::tell_systemd(State::Ready);
+
+    let mut running = Running { serving, walking, rest };
+    let why = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        failure = store.failed() => Err(RunError::StoreFailed(failure)),
+        why = running.ended() => Err(why),
+    };
+    if let Err(error) = &why {
+        tracing::error!(%error, "the gateway gives up");
+    }
+    notice::tell_systemd(State::Stopping);
+    tracing::info!(event = "draining", "draining");
+    draining.cancel();
+    engine.drain();
+    admin.tell_health().await;
+    running.finish(&stop, config.gateway.drain).await;
+    if tokio::time::timeout(CLOSE_TIME_MAX, store.close()).await.is_err() {
+        tracing::warn!("the store took too long to close; it recovers at the next start");
+    }
+    if let Err(error) = notice::forget_addresses(&config.store.path) {
+        tracing::warn!(%error, "the addresses could not be forgotten");
+    }
+    tracing::info!(event = "stopped", "stopped");
+    why
+}
+
+/// The tasks of a running gateway.
+struct Running {
+    serving: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
+    walking: tokio::task::JoinHandle<()>,
+    rest: JoinSet<Result<&'static str, RunError>>,
+}
+
+impl Running {
+    /// Resolves when a task ends that should not.
+    async fn ended(&mut self) -> RunError {
+        tokio::select! {
+            ended = &mut self.serving => match ended {
+                Ok(Ok(())) => RunError::Ended("the doors"),
+                Ok(Err(error)) => RunError::Doors(error),
+                Err(error) => error.into(),
+            },
+            ended = &mut self.walking => ended.map_or_else(Into::into, |()| RunError::Ended("the walk")),
+            Some(ended) = self.rest.join_next() => match ended {
+                Ok(Ok(name)) => RunError::Ended(name),
+                Ok(Err(error)) => error,
+                Err(error) => error.into(),
+            },
+        }
+    }
+
+    /// Waits for the doors, then for the walk; what does not finish in time is aborted: it is repeated or walked again.
+    async fn finish(mut self, stop: &CancellationToken, drain: Duration) {
+        if !self.serving.is_finished() && tokio::time::timeout(drain, &mut self.serving).await.is_err() {
+            tracing::warn!("requests in flight did not finish in time; their callers repeat them");
+            self.serving.abort();
+        }
+        stop.cancel();
+        if !self.walking.is_finished() && tokio::time::timeout(drain + CLOSE_TIME_MAX, &mut self.walking).await.is_err() {
+            tracing::warn!("deliveries in flight did not finish in time; they are walked again");
+            self.walking.abort();
+        }
+        self.rest.shutdown().await;
+    }
+}
+
+async fn keep_house(
+    admin: admin::Admin,
+    doors: Doors,
+    stop: CancellationToken,
+) -> Result<&'static str, RunError> {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok("housekeeping"),
+            _ = ticks.tick() => {
+                admin.tell_health().await;
+                doors.quota.sweep();
+            }
+        }
+    }
+}
+
+/// Keeps an adapter's way in open until the gateway drains.
+async fn receive(receiver: Receiver, engine: Engine, draining: CancellationToken) -> Result<&'static str, RunError> {
+    let Receiver { name, adapter, hop } = receiver;
+    while !draining.is_cancelled() {
+        match adapter.receive(engine.door(hop.clone())).await {
+            Ok(()) => {}
+            Err(error) => tracing::error!(adapter = %name, %error, "the way in of an adapter broke down; it is started again"),
+        }
+        tokio::select! {
+            () = draining.cancelled() => {}
+            () = tokio::time::sleep(RECEIVE_PAUSE) => {}
+        }
+    }
+    Ok("the way in of an adapter")
+}
+
+/// Resolves at SIGTERM or ctrl-c.
+///
+/// # Errors
+/// When the system does not let us listen for them.
+pub async fn signalled() -> std::io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        result = tokio::signal::ctrl_c() => result,
+    }
+}
