@@ -35,6 +35,9 @@ use settle::Verdict;
 /// Longest pause after the gateway said that it is busy, unless it asks for more.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// A drop that cannot be read or moved is passed over for 1, 2, 4, … looks, and at most for two to this power.
+const PASSED_OVER_MAX: u32 = 8;
+
 /// The watched folder.
 pub(crate) struct Outbox {
     layout: Arc<Layout>,
@@ -51,6 +54,8 @@ pub(crate) struct Outbox {
 struct Seen {
     fingerprint: Fingerprint,
     put_off: u32,
+    /// Looks to pass over it: it could not be read or moved.
+    passed_over: u32,
 }
 
 impl Outbox {
@@ -120,9 +125,11 @@ impl Outbox {
         for item in items {
             let seen = before.remove(&item.name);
             let is_same = seen.as_ref().is_some_and(|seen| seen.fingerprint == item.fingerprint);
-            let put_off = seen.map_or(0, |seen| seen.put_off);
-            self.seen.insert(item.name.clone(), Seen { fingerprint: item.fingerprint.clone(), put_off });
-            if is_same && item.is_complete {
+            let (put_off, passed_over) = seen.map_or((0, 0), |seen| (seen.put_off, seen.passed_over));
+            let fingerprint = item.fingerprint.clone();
+            self.seen
+                .insert(item.name.clone(), Seen { fingerprint, put_off, passed_over: passed_over.saturating_sub(1) });
+            if is_same && item.is_complete && passed_over == 0 {
                 same.push((put_off, item));
             }
         }
@@ -132,13 +139,13 @@ impl Outbox {
 
     /// A drop whose own files cannot be read now, or have just gone, is left for the next look; the others go on.
     async fn take_or_leave(&mut self, item: Item, door: &dyn Door) -> Result<(), AdapterError> {
-        let name = item.name.clone();
+        let (name, fingerprint) = (item.name.clone(), item.fingerprint.clone());
+        let put_off = self.seen.get(&name).map_or(0, |seen| seen.put_off);
         match self.take(item, door).await {
             Err(fault @ AdapterError::File { .. }) => {
                 tracing::warn!(%fault, "a dropped envelope cannot be read or moved now");
-                if let Some(seen) = self.seen.get_mut(&name) {
-                    seen.put_off += 1;
-                }
+                let passed_over = 1 << put_off.min(PASSED_OVER_MAX);
+                self.seen.insert(name, Seen { fingerprint, put_off: put_off.saturating_add(1), passed_over });
                 Ok(())
             }
             taken => taken,

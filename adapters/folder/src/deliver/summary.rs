@@ -170,8 +170,8 @@ fn vietnam_time(at: Timestamp) -> String {
 fn size(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
-        1_024..1_048_576 => format!("{}.{} KiB", bytes >> 10, (bytes & 0x3FF) * 10 >> 10),
-        _ => format!("{}.{} MiB", bytes >> 20, (bytes & 0xF_FFFF) * 10 >> 20),
+        1_024..1_048_576 => format!("{}.{} KiB", bytes >> 10, ((bytes & 0x3FF) * 10) >> 10),
+        _ => format!("{}.{} MiB", bytes >> 20, ((bytes & 0xF_FFFF) * 10) >> 20),
     }
 }
 

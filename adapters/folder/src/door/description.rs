@@ -143,7 +143,8 @@ pub(super) fn read(file: &Path, bytes: &[u8]) -> Result<Written, Refusal> {
     let file = file.file_name().unwrap_or_default().to_string_lossy();
     let text = std::str::from_utf8(bytes).map_err(|_| wrong(&file, "is no UTF-8 text"))?;
     toml::from_str(text).map_err(|fault| {
-        let line = fault.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        let line =
+            fault.span().map_or(1, |span| text.bytes().take(span.start).filter(|&byte| byte == b'\n').count() + 1);
         wrong(&format!("{file}:{line}"), fault.message())
     })
 }
