@@ -104,12 +104,8 @@ const FOR_TESTS: &[&str] = &[
 fn every_crate_depends_only_on_what_the_table_lists() {
     let mut complaints = Vec::new();
     for (name, dependencies) in workspace() {
-        let Some((place, allowed)) = row(&name) else { continue };
         for (dependency, kind) in dependencies {
-            let fits = match kind.as_str() {
-                "dev" => FOR_TESTS.contains(&dependency.as_str()) || row(&dependency).is_some_and(|(at, _)| at < place),
-                _ => allowed.contains(&dependency.as_str()),
-            };
+            let fits = may_depend(&name, &dependency, &kind);
             if !fits {
                 complaints.push(format!("{name} depends on {dependency} ({kind})"));
             }
@@ -167,6 +163,25 @@ fn every_crate_takes_the_lints_of_the_workspace() {
     };
     let complaints: Vec<String> = sources("Cargo.toml").iter().filter_map(without).collect();
     settle(&complaints, "add `[lints]` with `workspace = true` to the manifest");
+}
+
+#[test]
+fn a_wrong_direction_is_found() {
+    assert!(may_depend("gateway-server", "gateway-store-embedded", "normal"));
+    assert!(!may_depend("gateway-engine", "gateway-store-embedded", "normal"), "the engine knows seams, not machines");
+    assert!(!may_depend("gateway-model", "proto", "normal"), "the nouns know no wire");
+    assert!(!may_depend("gateway-model", "gateway-engine", "dev"));
+    assert!(may_depend("gateway-verify", "certs-dev", "dev"));
+    assert!(!may_depend("gateway-verify", "certs-dev", "normal"));
+}
+
+/// Whether the table lets `name` depend on `dependency`; a crate without a row is reported elsewhere.
+fn may_depend(name: &str, dependency: &str, kind: &str) -> bool {
+    let Some((place, allowed)) = row(name) else { return true };
+    match kind {
+        "dev" => FOR_TESTS.contains(&dependency) || row(dependency).is_some_and(|(at, _)| at < place),
+        _ => allowed.contains(&dependency),
+    }
 }
 
 fn row(name: &str) -> Option<(usize, &'static [&'static str])> {
