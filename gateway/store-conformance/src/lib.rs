@@ -2,7 +2,7 @@
 //!
 //! A backend's test file is one line a suite:
 //!
-//! ```ignore
+//! ```text
 //! gateway_store_conformance::store_suite!(MyBackend::new());
 //! gateway_store_conformance::part_suite!(MyParts::new());
 //! ```

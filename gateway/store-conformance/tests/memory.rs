@@ -1,5 +1,8 @@
 //! The store in memory shows every behaviour.
 
+// A test backend: what does not go as it has to fails the test.
+#![allow(clippy::unwrap_used)]
+
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
