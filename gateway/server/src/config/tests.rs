@@ -178,6 +178,6 @@ fn the_faults_of_an_adapters_own_keys_are_told_with_their_lines_beside_all_other
         minimal()
     );
     let told = parse(&text, &[]).unwrap_err();
-    assert_eq!(told.iter().map(|f| f.line).collect::<Vec<_>>(), [Some(14), Some(19), Some(22)], "{told:#?}");
+    assert_eq!(told.iter().map(|f| f.line).collect::<Vec<_>>(), [Some(15), Some(21), Some(24)], "{told:#?}");
     assert!(told[2].problem.contains("known: folder"), "{told:#?}");
 }
