@@ -2,8 +2,8 @@
 
 mod accept;
 mod change;
-mod record;
 mod purge;
+mod record;
 mod returns;
 mod settle;
 
@@ -63,7 +63,12 @@ pub(crate) struct LaneNumbers {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(connection: &'a Connection, work: &'a Mutex<Work>, names: &'a mut LaneNumbers, head: Head) -> Self {
+    pub(crate) fn new(
+        connection: &'a Connection,
+        work: &'a Mutex<Work>,
+        names: &'a mut LaneNumbers,
+        head: Head,
+    ) -> Self {
         names.new.clear();
         Self { connection, work, names, head, leaves: Vec::new(), effects: Effects::default() }
     }
@@ -121,7 +126,13 @@ impl<'a> Batch<'a> {
     }
 
     /// Keeps count of the deliveries that an envelope still waits for.
-    fn count_open(&self, envelope: i64, before: DeliveryStatus, after: DeliveryStatus, at: Timestamp) -> Result<(), Failure> {
+    fn count_open(
+        &self,
+        envelope: i64,
+        before: DeliveryStatus,
+        after: DeliveryStatus,
+        at: Timestamp,
+    ) -> Result<(), Failure> {
         match (before.is_final(), after.is_final()) {
             (false, true) => self.add_open(envelope, -1, at),
             (true, false) => self.add_open(envelope, 1, at),
@@ -149,12 +160,19 @@ impl<'a> Batch<'a> {
     }
 
     fn finish_envelope(&self, envelope: i64, at: i64) -> Result<(), Failure> {
-        self.connection.prepare_cached("INSERT OR IGNORE INTO finished (at, envelope) VALUES (?1, ?2)")?.execute([at, envelope])?;
+        self.connection
+            .prepare_cached("INSERT OR IGNORE INTO finished (at, envelope) VALUES (?1, ?2)")?
+            .execute([at, envelope])?;
         Ok(())
     }
 
     /// Keeps receipts for the way back.
-    fn insert_returns(&mut self, returns: &[NewReturn], leaf: Option<u64>, foreign: Option<i64>) -> Result<(), Failure> {
+    fn insert_returns(
+        &mut self,
+        returns: &[NewReturn],
+        leaf: Option<u64>,
+        foreign: Option<i64>,
+    ) -> Result<(), Failure> {
         for new in returns {
             let source = match new.what {
                 ReturnWhat::ThisLeaf => (leaf.map(crate::evidence::signed), None),

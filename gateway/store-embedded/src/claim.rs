@@ -16,7 +16,8 @@ use crate::work::{Wake, Work, WorkKey};
 
 const DUE_DELIVERIES: &str = "SELECT wake, key FROM delivery INDEXED BY delivery_due
     WHERE lane = ?1 AND wake IS NOT NULL ORDER BY wake, key";
-const DUE_RETURNS: &str = "SELECT wake, id FROM way_back INDEXED BY way_back_due WHERE lane = ?1 AND wake IS NOT NULL ORDER BY wake, id";
+const DUE_RETURNS: &str =
+    "SELECT wake, id FROM way_back INDEXED BY way_back_due WHERE lane = ?1 AND wake IS NOT NULL ORDER BY wake, id";
 const NEXT_DELIVERY_LANE: &str = "SELECT lane, wake FROM delivery INDEXED BY delivery_due
     WHERE lane > ?1 AND wake IS NOT NULL ORDER BY lane, wake LIMIT 1";
 const NEXT_RETURN_LANE: &str = "SELECT lane, wake FROM way_back INDEXED BY way_back_due
@@ -54,7 +55,12 @@ pub(crate) fn claim(connection: &Connection, work: &Mutex<Work>, claim: &Claim) 
 }
 
 /// Lanes that have work due, the longest due first.
-pub(crate) fn due_lanes(connection: &Connection, work: &Mutex<Work>, now: Timestamp, limit: usize) -> Result<Vec<LaneHead>, Failure> {
+pub(crate) fn due_lanes(
+    connection: &Connection,
+    work: &Mutex<Work>,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<LaneHead>, Failure> {
     let mut work = lock(work);
     let mut heads = Vec::new();
     let mut after = None;
@@ -132,7 +138,12 @@ fn open_from(connection: &Connection, work: &Work, lane: i64) -> Result<Option<T
 }
 
 /// The first rows of a lane that nobody holds, deliveries and receipts in one order.
-fn open_rows(connection: &Connection, work: &Work, lane: i64, limit: usize) -> Result<Vec<(Timestamp, WorkKey)>, Failure> {
+fn open_rows(
+    connection: &Connection,
+    work: &Work,
+    lane: i64,
+    limit: usize,
+) -> Result<Vec<(Timestamp, WorkKey)>, Failure> {
     let mut open = Vec::new();
     for (sql, key) in [(DUE_DELIVERIES, WorkKey::Delivery as fn(i64) -> WorkKey), (DUE_RETURNS, WorkKey::Return)] {
         let mut statement = connection.prepare_cached(sql)?;
@@ -155,7 +166,11 @@ fn open_rows(connection: &Connection, work: &Work, lane: i64, limit: usize) -> R
 
 type Envelopes = HashMap<i64, (Arc<EnvelopeRow>, Bytes)>;
 
-fn read(connection: &Connection, key: WorkKey, envelopes: &mut Envelopes) -> Result<gateway_store::claim::Work, Failure> {
+fn read(
+    connection: &Connection,
+    key: WorkKey,
+    envelopes: &mut Envelopes,
+) -> Result<gateway_store::claim::Work, Failure> {
     let missing = |what: &str| Failure::Damaged(format!("{what} of due work {key:?} is missing"));
     match key {
         WorkKey::Return(id) => {

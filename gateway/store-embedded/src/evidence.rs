@@ -12,7 +12,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::failure::Failure;
 use crate::sum::Sum;
 
-const RECEIPT_COLUMNS: &str = "event.leaf, event.envelope, event.position, event.tree_size, event.event, event.proof, event.sum,
+const RECEIPT_COLUMNS: &str =
+    "event.leaf, event.envelope, event.position, event.tree_size, event.event, event.proof, event.sum,
     checkpoint.note, checkpoint.sum";
 const DIGEST_BYTES: usize = 32;
 
@@ -48,7 +49,9 @@ pub(crate) fn insert_leaves(connection: &Connection, leaves: &[NewLeaf], batch: 
 
 /// The receipt of one leaf.
 pub(crate) fn receipt_of(connection: &Connection, leaf: i64) -> Result<Option<Receipt>, Failure> {
-    let sql = format!("SELECT {RECEIPT_COLUMNS} FROM event JOIN checkpoint ON checkpoint.size = event.tree_size WHERE event.leaf = ?1");
+    let sql = format!(
+        "SELECT {RECEIPT_COLUMNS} FROM event JOIN checkpoint ON checkpoint.size = event.tree_size WHERE event.leaf = ?1"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([leaf])?;
     rows.next()?.map(|row| read_event(row).map(|event| event.receipt)).transpose()
@@ -56,7 +59,8 @@ pub(crate) fn receipt_of(connection: &Connection, leaf: i64) -> Result<Option<Re
 
 /// Hashes of the leaves from `from` on.
 pub(crate) fn leaf_hashes(connection: &Connection, from: u64, limit: usize) -> Result<Vec<Digest>, Failure> {
-    let mut statement = connection.prepare_cached("SELECT leaf, event FROM event WHERE leaf >= ?1 ORDER BY leaf LIMIT ?2")?;
+    let mut statement =
+        connection.prepare_cached("SELECT leaf, event FROM event WHERE leaf >= ?1 ORDER BY leaf LIMIT ?2")?;
     let mut rows = statement.query(params![signed(from), i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let mut hashes = Vec::new();
     while let Some(row) = rows.next()? {
@@ -71,7 +75,12 @@ pub(crate) fn leaf_hashes(connection: &Connection, from: u64, limit: usize) -> R
 }
 
 /// Own events and foreign receipts of one envelope after a position, in order.
-pub(crate) fn events_of(connection: &Connection, envelope: i64, after: i64, limit: usize) -> Result<Vec<EventRow>, Failure> {
+pub(crate) fn events_of(
+    connection: &Connection,
+    envelope: i64,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<EventRow>, Failure> {
     let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
     let sql = format!(
         "SELECT {RECEIPT_COLUMNS} FROM event JOIN checkpoint ON checkpoint.size = event.tree_size
@@ -90,7 +99,8 @@ pub(crate) fn events_of(connection: &Connection, envelope: i64, after: i64, limi
     let mut rows = statement.query(params![envelope, after, rows_max])?;
     while let Some(row) = rows.next()? {
         let (position, bytes) = read_foreign(row)?;
-        let receipt = Receipt::decode(&bytes).map_err(|error| Failure::Damaged(format!("foreign receipt {position}: {error}")))?;
+        let receipt = Receipt::decode(&bytes)
+            .map_err(|error| Failure::Damaged(format!("foreign receipt {position}: {error}")))?;
         events.push(EventRow { position: position.unsigned_abs(), receipt, source: EventSource::Foreign });
     }
     events.sort_by_key(|event| event.position);
@@ -100,8 +110,10 @@ pub(crate) fn events_of(connection: &Connection, envelope: i64, after: i64, limi
 
 /// The newest checkpoint.
 pub(crate) fn newest_checkpoint(connection: &Connection) -> Result<Option<Arc<str>>, Failure> {
-    let mut statement = connection.prepare_cached("SELECT size, note, sum FROM checkpoint ORDER BY size DESC LIMIT 1")?;
-    let found: Option<(i64, String, i64)> = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+    let mut statement =
+        connection.prepare_cached("SELECT size, note, sum FROM checkpoint ORDER BY size DESC LIMIT 1")?;
+    let found: Option<(i64, String, i64)> =
+        statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
     let Some((size, note, sum)) = found else { return Ok(None) };
     checkpoint_sum(size, &note).check(sum, || format!("checkpoint {size}"))?;
     Ok(Some(note.into()))
@@ -109,23 +121,31 @@ pub(crate) fn newest_checkpoint(connection: &Connection) -> Result<Option<Arc<st
 
 /// Position of a foreign receipt that is here already for this envelope.
 pub(crate) fn find_foreign(connection: &Connection, envelope: i64, leaf_hash: &Digest) -> Result<Option<i64>, Failure> {
-    let mut statement = connection.prepare_cached("SELECT position FROM foreign_receipt WHERE leaf_hash = ?1 AND envelope = ?2")?;
+    let mut statement =
+        connection.prepare_cached("SELECT position FROM foreign_receipt WHERE leaf_hash = ?1 AND envelope = ?2")?;
     Ok(statement.query_row(params![&leaf_hash.0[..], envelope], |row| row.get(0)).optional()?)
 }
 
 /// Keeps a foreign receipt.
-pub(crate) fn insert_foreign(connection: &Connection, envelope: i64, position: i64, foreign: &ForeignReceipt) -> Result<(), Failure> {
+pub(crate) fn insert_foreign(
+    connection: &Connection,
+    envelope: i64,
+    position: i64,
+    foreign: &ForeignReceipt,
+) -> Result<(), Failure> {
     let sum = foreign_sum(position, envelope, &foreign.leaf_hash.0, &foreign.bytes).finish();
-    let mut insert = connection
-        .prepare_cached("INSERT INTO foreign_receipt (position, envelope, leaf_hash, receipt, sum) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO foreign_receipt (position, envelope, leaf_hash, receipt, sum) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
     insert.execute(params![position, envelope, &foreign.leaf_hash.0[..], &foreign.bytes[..], sum])?;
     Ok(())
 }
 
 /// The serialized foreign receipt at a position.
 pub(crate) fn foreign_at(connection: &Connection, position: i64) -> Result<Option<Bytes>, Failure> {
-    let mut statement =
-        connection.prepare_cached("SELECT position, envelope, leaf_hash, receipt, sum FROM foreign_receipt WHERE position = ?1")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT position, envelope, leaf_hash, receipt, sum FROM foreign_receipt WHERE position = ?1",
+    )?;
     let mut rows = statement.query([position])?;
     rows.next()?.map(|row| read_foreign(row).map(|(_, bytes)| bytes)).transpose()
 }
@@ -143,15 +163,20 @@ fn read_event(row: &Row<'_>) -> Result<EventRow, Failure> {
     let note: String = row.get(7)?;
     checkpoint_sum(size, &note).check(row.get(8)?, || format!("checkpoint {size}"))?;
     let proof: Option<Vec<Digest>> = proof.chunks(DIGEST_BYTES).map(Digest::from_slice).collect();
-    let receipt =
-        Receipt { event: event.into(), leaf_index: leaf.unsigned_abs(), proof: proof.ok_or_else(damaged)?, checkpoint: note.into() };
+    let receipt = Receipt {
+        event: event.into(),
+        leaf_index: leaf.unsigned_abs(),
+        proof: proof.ok_or_else(damaged)?,
+        checkpoint: note.into(),
+    };
     Ok(EventRow { position: position.unsigned_abs(), receipt, source: EventSource::Own })
 }
 
 fn read_foreign(row: &Row<'_>) -> Result<(i64, Bytes), Failure> {
     let (position, envelope): (i64, i64) = (row.get(0)?, row.get(1)?);
     let (leaf_hash, receipt): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
-    foreign_sum(position, envelope, &leaf_hash, &receipt).check(row.get(4)?, || format!("foreign receipt {position}"))?;
+    foreign_sum(position, envelope, &leaf_hash, &receipt)
+        .check(row.get(4)?, || format!("foreign receipt {position}"))?;
     Ok((position, receipt.into()))
 }
 

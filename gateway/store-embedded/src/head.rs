@@ -12,7 +12,8 @@ use rusqlite::Connection;
 use crate::failure::Failure;
 use crate::sum::Sum;
 
-const READ: &str = "SELECT commits, boot, positions, ways_back, envelopes, waiting, forwarded, held, returns, log, sum FROM head";
+const READ: &str =
+    "SELECT commits, boot, positions, ways_back, envelopes, waiting, forwarded, held, returns, log, sum FROM head";
 const WRITE: &str = "INSERT OR REPLACE INTO head
     (one, commits, boot, positions, ways_back, envelopes, waiting, forwarded, held, returns, log, sum)
     VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
@@ -89,7 +90,10 @@ impl Head {
             DeliveryStatus::Waiting => self.waiting += by,
             DeliveryStatus::Forwarded => self.forwarded += by,
             DeliveryStatus::Held => self.held += by,
-            DeliveryStatus::Delivered | DeliveryStatus::Refused | DeliveryStatus::Expired | DeliveryStatus::Returned => {}
+            DeliveryStatus::Delivered
+            | DeliveryStatus::Refused
+            | DeliveryStatus::Expired
+            | DeliveryStatus::Returned => {}
         }
     }
 

@@ -23,6 +23,7 @@
 //! After a failed fsync nothing is acknowledged until the process has restarted; [`EmbeddedStore::failed`] tells the server to end.
 
 mod batch;
+mod check;
 mod claim;
 mod evidence;
 mod failure;
@@ -41,6 +42,7 @@ mod sum;
 mod work;
 mod writer;
 
+pub use check::{CheckReport, check};
 pub use options::{OpenError, OpenOptions, Synchronous};
 pub use parts::{FileParts, PartLimits};
 pub use store::EmbeddedStore;

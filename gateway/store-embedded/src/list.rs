@@ -63,9 +63,14 @@ enum Ways<'a> {
 
 impl<'a> Source<'a> {
     fn of(connection: &'a Connection, query: &Query, open: i64) -> Result<Self, Failure> {
-        let until = query.after.map_or(i64::MAX, |after| i64::try_from(after.envelope).unwrap_or(i64::MAX).saturating_add(1));
+        let until =
+            query.after.map_or(i64::MAX, |after| i64::try_from(after.envelope).unwrap_or(i64::MAX).saturating_add(1));
         if let Some(id) = query.envelope_id {
-            return Self::of_envelopes(connection, "SELECT seq FROM envelope WHERE id = ?1 AND seq < ?2 ORDER BY seq DESC", params![&id.0[..], until]);
+            return Self::of_envelopes(
+                connection,
+                "SELECT seq FROM envelope WHERE id = ?1 AND seq < ?2 ORDER BY seq DESC",
+                params![&id.0[..], until],
+            );
         }
         if let Some(file_code) = query.file_code.as_deref().filter(|code| !code.is_empty()) {
             let sql = "SELECT seq FROM envelope INDEXED BY envelope_file
@@ -73,7 +78,9 @@ impl<'a> Source<'a> {
             return Self::of_envelopes(connection, sql, params![file_code, until]);
         }
         let below = if until == i64::MAX { i64::MAX } else { delivery_key(until, 0) };
-        let are = |kinds: &[DeliveryStatus]| !query.statuses.is_empty() && query.statuses.iter().all(|status| kinds.contains(status));
+        let are = |kinds: &[DeliveryStatus]| {
+            !query.statuses.is_empty() && query.statuses.iter().all(|status| kinds.contains(status))
+        };
         if are(&[DeliveryStatus::Waiting, DeliveryStatus::Forwarded]) && open <= ROWS_SORTED_MAX {
             return Self::of_open(connection, below);
         }
@@ -82,13 +89,15 @@ impl<'a> Source<'a> {
             false => "WHERE",
         };
         let newest = connection.prepare_cached(&format!("SELECT max(key) FROM delivery {index} key < ?1"))?;
-        let of_one = connection.prepare_cached(&format!("SELECT key FROM delivery {index} key >= ?1 AND key < ?2 ORDER BY key"))?;
+        let of_one = connection
+            .prepare_cached(&format!("SELECT key FROM delivery {index} key >= ?1 AND key < ?2 ORDER BY key"))?;
         Ok(Self { ways: Ways::Newest { below, newest, of_one }, ready: VecDeque::new() })
     }
 
     fn of_envelopes(connection: &'a Connection, sql: &str, params: impl rusqlite::Params) -> Result<Self, Failure> {
         let mut keys = VecDeque::new();
-        let mut deliveries = connection.prepare_cached("SELECT key FROM delivery WHERE key >= ?1 AND key < ?2 ORDER BY key")?;
+        let mut deliveries =
+            connection.prepare_cached("SELECT key FROM delivery WHERE key >= ?1 AND key < ?2 ORDER BY key")?;
         let mut statement = connection.prepare_cached(sql)?;
         let mut envelopes = statement.query(params)?;
         while keys.len() < ROWS_LOOKED_AT_MAX
@@ -103,8 +112,8 @@ impl<'a> Source<'a> {
     }
 
     fn of_open(connection: &'a Connection, below: i64) -> Result<Self, Failure> {
-        let mut statement =
-            connection.prepare_cached("SELECT key FROM delivery INDEXED BY delivery_due WHERE wake IS NOT NULL AND key < ?1")?;
+        let mut statement = connection
+            .prepare_cached("SELECT key FROM delivery INDEXED BY delivery_due WHERE wake IS NOT NULL AND key < ?1")?;
         let mut keys: Vec<i64> = statement.query_map([below], |row| row.get(0))?.collect::<Result<_, _>>()?;
         keys.sort_unstable_by_key(|key| (std::cmp::Reverse(envelope_of(*key)), place_of(*key)));
         Ok(Self { ways: Ways::Known, ready: keys.into() })
@@ -135,7 +144,10 @@ const RARE: &[DeliveryStatus] = &[
 
 /// Reads a candidate and its envelope, when it fits.
 fn look_at(
-    connection: &Connection, query: &Query, key: i64, envelope: &mut Option<Arc<EnvelopeRow>>,
+    connection: &Connection,
+    query: &Query,
+    key: i64,
+    envelope: &mut Option<Arc<EnvelopeRow>>,
 ) -> Result<Option<DeliverySummary>, Failure> {
     let missing = |what: &str| Failure::Damaged(format!("{what} {} is missing", envelope_of(key)));
     let delivery = rows::delivery_at(connection, key)?.ok_or_else(|| missing("a delivery of envelope"))?.row;

@@ -52,7 +52,8 @@ pub(crate) fn open(options: OpenOptions) -> Result<EmbeddedStore, OpenError> {
         sync_folder(folder).map_err(file(folder))?;
     }
     let acknowledged_path = folder.join(ACKNOWLEDGED);
-    let (acknowledged, last) = Acknowledged::open(&acknowledged_path).map_err(|source| not_acknowledged(&acknowledged_path, source))?;
+    let (acknowledged, last) =
+        Acknowledged::open(&acknowledged_path).map_err(|source| not_acknowledged(&acknowledged_path, source))?;
     if last.is_none() {
         sync_folder(folder).map_err(file(folder))?;
     }
@@ -84,12 +85,22 @@ fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenErro
     for _ in 0..options.readers.clamp(1, READERS_MAX) {
         readers.push(schema::open_reader(&path).map_err(|error| refuse(error.into()))?);
     }
-    let log = Log::new(options.signer, head.log.clone()).map_err(|error| refuse(Failure::Damaged(error.to_string())))?;
+    let log =
+        Log::new(options.signer, head.log.clone()).map_err(|error| refuse(Failure::Damaged(error.to_string())))?;
     let shared = Arc::new(Shared::new(options.folder, options.free_bytes_min, work, head.clone(), checkpoint, lock));
     let (queue, inbox) = Queue::new(options.queue_steps_max, options.queue_bytes_max);
     let lanes = LaneNumbers::default();
-    let writer =
-        Writer { path: path.clone(), connection, log, head, acknowledged, lanes, shared: shared.clone(), inbox, unchecked_bytes: 0 };
+    let writer = Writer {
+        path: path.clone(),
+        connection,
+        log,
+        head,
+        acknowledged,
+        lanes,
+        shared: shared.clone(),
+        inbox,
+        unchecked_bytes: 0,
+    };
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());
     let thread = thread.map_err(|source| OpenError::File { path: path.clone(), source })?;
     Ok(EmbeddedStore {
@@ -98,6 +109,26 @@ fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenErro
         readers: Readers::new(path, readers),
         writer: Mutex::new(Some(thread)),
     })
+}
+
+/// A store opened for reading all of it.
+pub(crate) struct OpenedForCheck {
+    pub(crate) connection: Connection,
+    pub(crate) acknowledged: Option<u64>,
+    pub(crate) _lock: File,
+}
+
+pub(crate) fn open_for_check(folder: &Path) -> Result<OpenedForCheck, OpenError> {
+    let lock = lock(&folder.join(LOCK))?;
+    let path = folder.join(DATABASE);
+    if check_files(folder, &path)? {
+        return Err(OpenError::Missing { path, beside: folder.to_owned() });
+    }
+    let connection = schema::open_reader(&path).map_err(|error| refuse(&path, error.into()))?;
+    let acknowledged_path = folder.join(ACKNOWLEDGED);
+    let acknowledged =
+        Acknowledged::open(&acknowledged_path).map_err(|source| not_acknowledged(&acknowledged_path, source))?.1;
+    Ok(OpenedForCheck { connection, acknowledged, _lock: lock })
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
@@ -152,7 +183,8 @@ fn open_database(path: &Path, options: &OpenOptions, is_new: bool) -> Result<Con
     let connection = schema::open_writer(path, options.synchronous).map_err(database)?;
     let format: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(database)?;
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(database)?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(database)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(database)?;
     match (application, format) {
         (0, 0) if tables == 0 => create(&connection).map_err(|failure| refuse(path, failure))?,
         (APPLICATION_ID, found) => check_format(path, found)?,
@@ -178,13 +210,20 @@ fn create(connection: &Connection) -> Result<(), Failure> {
 fn check_reached(path: &Path, head: &Head, acknowledged: Option<u64>) -> Result<(), OpenError> {
     let found = head.commits.unsigned_abs();
     match acknowledged {
-        Some(acknowledged) if found < acknowledged => Err(OpenError::Behind { path: path.to_owned(), found, acknowledged }),
+        Some(acknowledged) if found < acknowledged => {
+            Err(OpenError::Behind { path: path.to_owned(), found, acknowledged })
+        }
         Some(_) | None => Ok(()),
     }
 }
 
 /// The newest checkpoint is signed by our key and says what the log state says.
-fn check_log(connection: &Connection, path: &Path, head: &Head, key: &VerifierKey) -> Result<Option<Arc<str>>, OpenError> {
+fn check_log(
+    connection: &Connection,
+    path: &Path,
+    head: &Head,
+    key: &VerifierKey,
+) -> Result<Option<Arc<str>>, OpenError> {
     let newest = evidence::newest_checkpoint(connection).map_err(|failure| refuse(path, failure))?;
     let Some(note) = &newest else {
         return if head.log.size() == 0 { Ok(None) } else { corrupt(path, "the newest checkpoint is missing") };
@@ -253,7 +292,9 @@ fn not_acknowledged(path: &Path, source: io::Error) -> OpenError {
 
 fn refuse(path: &Path, failure: Failure) -> OpenError {
     match (failure.trouble(), failure) {
-        (Trouble::Full | Trouble::Disk | Trouble::Other, Failure::Sql(source)) => OpenError::Database { path: path.to_owned(), source },
+        (Trouble::Full | Trouble::Disk | Trouble::Other, Failure::Sql(source)) => {
+            OpenError::Database { path: path.to_owned(), source }
+        }
         (_, failure) => OpenError::Corrupt { path: path.to_owned(), what: failure.to_string() },
     }
 }

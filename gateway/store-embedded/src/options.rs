@@ -66,7 +66,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A newer version wrote it.
-    #[error("{path} has format {found}, this version knows formats up to {known}: start the newer version, or restore the backup made before the upgrade")]
+    #[error(
+        "{path} has format {found}, this version knows formats up to {known}: start the newer version, or restore the backup made before the upgrade"
+    )]
     Newer {
         /// The database.
         path: PathBuf,
@@ -82,7 +84,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The database is gone, but what stands beside it says that it was there.
-    #[error("{path} is missing, but {beside} says that a store was here: bring the file back from where it went or from a backup; an empty store is not started in its place")]
+    #[error(
+        "{path} is missing, but {beside} says that a store was here: bring the file back from where it went or from a backup; an empty store is not started in its place"
+    )]
     Missing {
         /// The database.
         path: PathBuf,
@@ -90,7 +94,9 @@ pub enum OpenError {
         beside: PathBuf,
     },
     /// The database lacks commits that had been acknowledged.
-    #[error("{path} ends at commit {found}, but commit {acknowledged} had been acknowledged: the file or its -wal file has been cut, damaged or replaced by an older one; restore both together")]
+    #[error(
+        "{path} ends at commit {found}, but commit {acknowledged} had been acknowledged: the file or its -wal file has been cut, damaged or replaced by an older one; restore both together"
+    )]
     Behind {
         /// The database.
         path: PathBuf,

@@ -70,7 +70,9 @@ impl FileParts {
     /// # Errors
     /// [`PartError::File`].
     pub fn open(
-        folder: impl Into<PathBuf>, limits: PartLimits, now: impl Fn() -> Timestamp + Send + Sync + 'static,
+        folder: impl Into<PathBuf>,
+        limits: PartLimits,
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Result<Self, PartError> {
         let folder = folder.into();
         fs::create_dir_all(&folder).map_err(|source| failed(&folder, source))?;
@@ -82,7 +84,8 @@ impl FileParts {
     }
 
     async fn blocking<T: Send + 'static>(
-        &self, act: impl FnOnce(&Files) -> Result<T, PartError> + Send + 'static,
+        &self,
+        act: impl FnOnce(&Files) -> Result<T, PartError> + Send + 'static,
     ) -> Result<T, PartError> {
         let files = self.files.clone();
         blocking(move || act(&files)).await
@@ -93,7 +96,10 @@ impl FileParts {
 impl PartStore for FileParts {
     async fn missing(&self, owner: &Hop, digests: &[Digest]) -> Result<Vec<Missing>, PartError> {
         let (owner, digests) = (owner_name(owner), digests.to_vec());
-        self.blocking(move |files| digests.iter().filter_map(|digest| files.missing(&owner, digest).transpose()).collect()).await
+        self.blocking(move |files| {
+            digests.iter().filter_map(|digest| files.missing(&owner, digest).transpose()).collect()
+        })
+        .await
     }
 
     async fn begin(&self, owner: &Hop, part: PartRef, offset: u64) -> Result<Box<dyn PartWriter>, PartError> {
@@ -104,7 +110,8 @@ impl PartStore for FileParts {
 
     async fn check(&self, owner: &Hop, parts: &[PartRef]) -> Result<Vec<PartFault>, PartError> {
         let (owner, parts) = (owner_name(owner), parts.to_vec());
-        self.blocking(move |files| parts.iter().filter_map(|part| files.check(&owner, part).transpose()).collect()).await
+        self.blocking(move |files| parts.iter().filter_map(|part| files.check(&owner, part).transpose()).collect())
+            .await
     }
 
     async fn open(&self, digest: &Digest, offset: u64) -> Result<Box<dyn AsyncRead + Send + Unpin>, PartError> {
@@ -270,7 +277,9 @@ fn last_touched(folder: &Path) -> Result<BTreeMap<Digest, Timestamp>, PartError>
 ///
 /// # Cancellation
 /// What has begun is done to its end.
-async fn blocking<T: Send + 'static>(act: impl FnOnce() -> Result<T, PartError> + Send + 'static) -> Result<T, PartError> {
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, PartError> + Send + 'static,
+) -> Result<T, PartError> {
     let broke = |error: tokio::task::JoinError| failed(Path::new("parts"), io::Error::other(error));
     tokio::task::spawn_blocking(act).await.map_err(broke)?
 }
@@ -307,6 +316,10 @@ fn timestamp(time: SystemTime) -> Timestamp {
 
 fn system_time(at: Timestamp) -> SystemTime {
     let span = Duration::from_micros(at.micros().unsigned_abs());
-    let time = if at.micros() < 0 { SystemTime::UNIX_EPOCH.checked_sub(span) } else { SystemTime::UNIX_EPOCH.checked_add(span) };
+    let time = if at.micros() < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(span)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(span)
+    };
     time.unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -23,7 +23,10 @@ pub(crate) enum Step {
     Change(Change),
     Record(Record),
     SettleReturns(Vec<SettleReturn>),
-    Purge { before: Timestamp, limit: usize },
+    Purge {
+        before: Timestamp,
+        limit: usize,
+    },
 }
 
 /// What became of a step.
@@ -86,14 +89,18 @@ impl Step {
     pub(crate) fn bytes(&self) -> usize {
         STEP_BYTES
             + match self {
-                Self::Accept(accept, _) => accept.envelope.signed().len() + accept.leaf.len() + accept.deliveries.len() * STEP_BYTES,
+                Self::Accept(accept, _) => {
+                    accept.envelope.signed().len() + accept.leaf.len() + accept.deliveries.len() * STEP_BYTES
+                }
                 Self::Settle(settle) => {
                     let leaf = settle.leaf.as_ref().map_or(0, bytes::Bytes::len);
                     let foreign = settle.foreign.as_ref().map_or(0, |foreign| foreign.bytes.len());
                     leaf + foreign + settle.leases.len() * STEP_BYTES
                 }
                 Self::Change(change) => change.leaf.len(),
-                Self::Record(record) => record.leaf.len() + record.foreign.bytes.len() + record.states.len() * STEP_BYTES,
+                Self::Record(record) => {
+                    record.leaf.len() + record.foreign.bytes.len() + record.states.len() * STEP_BYTES
+                }
                 Self::SettleReturns(settles) => settles.len() * STEP_BYTES,
                 Self::Purge { limit, .. } => limit.saturating_mul(STEP_BYTES),
             }

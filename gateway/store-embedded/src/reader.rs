@@ -39,12 +39,14 @@ impl Readers {
         let (idle, path) = (self.idle.clone(), self.path.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let connection = lock(&idle).pop().ok_or_else(|| StoreError::Unavailable { what: "the store is closed".to_owned() })?;
+            let connection =
+                lock(&idle).pop().ok_or_else(|| StoreError::Unavailable { what: "the store is closed".to_owned() })?;
             let result = read(&connection).map_err(|failure| failure.answer(&path));
             lock(&idle).push(connection);
             result
         });
-        let broke = |error: tokio::task::JoinError| StoreError::Unavailable { what: format!("a read did not end: {error}") };
+        let broke =
+            |error: tokio::task::JoinError| StoreError::Unavailable { what: format!("a read did not end: {error}") };
         reading.await.map_err(broke)?
     }
 

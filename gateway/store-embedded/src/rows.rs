@@ -19,7 +19,8 @@ pub(crate) const ENVELOPE_COLUMNS: &str = "envelope.seq, envelope.sender, envelo
     envelope.expires_at, envelope.priority, envelope.kind, envelope.file_code, envelope.subject, envelope.code, envelope.arrived_from,
     envelope.hops, envelope.traceparent, envelope.first_accepted, envelope.parts, envelope.accepted_leaf, envelope.sum";
 /// Columns that [`read_delivery`] expects, from `delivery JOIN lane`.
-pub(crate) const DELIVERY_COLUMNS: &str = "delivery.key, delivery.id, delivery.named, delivery.serving, delivery.lane, delivery.status,
+pub(crate) const DELIVERY_COLUMNS: &str =
+    "delivery.key, delivery.id, delivery.named, delivery.serving, delivery.lane, delivery.status,
     delivery.reason, delivery.next, delivery.wake, delivery.attempts, delivery.since, delivery.sum, lane.name";
 
 const KINDS: [ContentKind; 6] = [
@@ -69,7 +70,12 @@ pub(crate) fn sequence(number: i64) -> EnvelopeSeq {
 
 /// Writes an envelope's row; its body and parts stand elsewhere.
 pub(crate) fn insert_envelope(
-    connection: &Connection, seq: i64, envelope: &NewEnvelope, accepted_leaf: i64, open: i64, final_at: Option<i64>,
+    connection: &Connection,
+    seq: i64,
+    envelope: &NewEnvelope,
+    accepted_leaf: i64,
+    open: i64,
+    final_at: Option<i64>,
 ) -> Result<(), Failure> {
     let (key, header) = (envelope.key(), envelope.header());
     let (hops, parts) = (encode_hops(&header.hops), encode_parts(&header.parts));
@@ -130,8 +136,15 @@ pub(crate) fn read_envelope(row: &Row<'_>) -> Result<EnvelopeRow, Failure> {
         parts: decode_parts(&parts).ok_or_else(damaged)?,
     };
     let accepted_leaf: i64 = row.get(16)?;
-    envelope_sum(seq, &key, &digest, &header, &hops, &parts, accepted_leaf).check(row.get(17)?, || format!("envelope {seq}"))?;
-    Ok(EnvelopeRow { seq: sequence(seq), key, digest, header, accepted_leaf: u64::try_from(accepted_leaf).unwrap_or(0) })
+    envelope_sum(seq, &key, &digest, &header, &hops, &parts, accepted_leaf)
+        .check(row.get(17)?, || format!("envelope {seq}"))?;
+    Ok(EnvelopeRow {
+        seq: sequence(seq),
+        key,
+        digest,
+        header,
+        accepted_leaf: u64::try_from(accepted_leaf).unwrap_or(0),
+    })
 }
 
 /// Writes a new delivery.
@@ -202,7 +215,8 @@ pub(crate) fn read_delivery(row: &Row<'_>) -> Result<Kept, Failure> {
         since: Timestamp::from_micros(row.get(10)?),
     };
     let kept = Kept { key, lane: row.get(4)?, row: delivery };
-    delivery_sum(&kept).check(row.get(11)?, || format!("delivery {} of envelope {}", place_of(key), envelope_of(key)))?;
+    delivery_sum(&kept)
+        .check(row.get(11)?, || format!("delivery {} of envelope {}", place_of(key), envelope_of(key)))?;
     Ok(kept)
 }
 
@@ -270,11 +284,19 @@ fn const_format_delivery(filter: &str) -> String {
 }
 
 fn text<'row>(row: &'row Row<'_>, index: usize) -> Result<&'row str, Failure> {
-    Ok(row.get_ref(index)?.as_str().map_err(|error| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error)))?)
+    Ok(row.get_ref(index)?.as_str().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error))
+    })?)
 }
 
 fn envelope_sum(
-    seq: i64, key: &EnvelopeKey, digest: &Digest, header: &Header, hops: &str, parts: &[u8], accepted_leaf: i64,
+    seq: i64,
+    key: &EnvelopeKey,
+    digest: &Digest,
+    header: &Header,
+    hops: &str,
+    parts: &[u8],
+    accepted_leaf: i64,
 ) -> Sum {
     Sum::new("envelope")
         .int(seq)
@@ -326,7 +348,12 @@ fn encode_state(state: &DeliveryState) -> (i64, Option<&'static str>, Option<&st
     (status_code(state.status()), state.reason().map(Reason::code), next)
 }
 
-fn decode_state(status: i64, reason: Option<&str>, next: Option<&str>, wake: Option<Timestamp>) -> Option<DeliveryState> {
+fn decode_state(
+    status: i64,
+    reason: Option<&str>,
+    next: Option<&str>,
+    wake: Option<Timestamp>,
+) -> Option<DeliveryState> {
     let reason = match reason {
         Some(code) => Some(Reason::parse(code)?),
         None => None,

@@ -31,7 +31,14 @@ struct Seen {
 }
 
 impl Shared {
-    pub(crate) fn new(folder: PathBuf, free_bytes_min: u64, work: Work, head: Head, checkpoint: Option<Arc<str>>, lock_file: File) -> Self {
+    pub(crate) fn new(
+        folder: PathBuf,
+        free_bytes_min: u64,
+        work: Work,
+        head: Head,
+        checkpoint: Option<Arc<str>>,
+        lock_file: File,
+    ) -> Self {
         let woken = Notify::new();
         // Whoever opens has not heard of any wake-up yet.
         woken.notify_one();

@@ -132,7 +132,9 @@ impl Store for EmbeddedStore {
     async fn find(&self, key: &EnvelopeKey) -> Result<Option<EnvelopeRow>, StoreError> {
         let key = key.clone();
         let sql = format!("SELECT {ENVELOPE_COLUMNS} FROM envelope WHERE id = ?1 AND sender = ?2");
-        let found = self.envelopes(sql, move |statement, take| take(statement.query(params![&key.id.0[..], key.sender.as_str()])?)).await?;
+        let found = self
+            .envelopes(sql, move |statement, take| take(statement.query(params![&key.id.0[..], key.sender.as_str()])?))
+            .await?;
         Ok(found.into_iter().next())
     }
 
@@ -152,13 +154,19 @@ impl Store for EmbeddedStore {
                 let Some(kept) = rows::find_delivery(connection, id)? else { return Ok(None) };
                 let envelope = rows::envelope_at(connection, rows::envelope_of(kept.key))?;
                 snapshot.commit()?;
-                let envelope = envelope.ok_or_else(|| Failure::Damaged(format!("the envelope of delivery {id} is missing")))?;
+                let envelope =
+                    envelope.ok_or_else(|| Failure::Damaged(format!("the envelope of delivery {id} is missing")))?;
                 Ok(Some(DeliverySummary { delivery: kept.row, envelope: Arc::new(envelope) }))
             })
             .await
     }
 
-    async fn events(&self, envelope: EnvelopeSeq, after: Option<u64>, limit: usize) -> Result<Vec<EventRow>, StoreError> {
+    async fn events(
+        &self,
+        envelope: EnvelopeSeq,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<EventRow>, StoreError> {
         self.readers
             .read(move |connection| {
                 let snapshot = connection.unchecked_transaction()?;

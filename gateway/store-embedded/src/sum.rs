@@ -54,6 +54,10 @@ impl Sum {
 
     /// Compares with what stands in the row.
     pub(crate) fn check(self, kept: i64, row: impl FnOnce() -> String) -> Result<(), Failure> {
-        if self.finish() == kept { Ok(()) } else { Err(Failure::Damaged(format!("{}: the row does not match its checksum", row()))) }
+        if self.finish() == kept {
+            Ok(())
+        } else {
+            Err(Failure::Damaged(format!("{}: the row does not match its checksum", row())))
+        }
     }
 }

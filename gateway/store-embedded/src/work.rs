@@ -111,8 +111,20 @@ impl Work {
     }
 
     /// Freezes a row that is changed from outside of a lease; a lease on it will never settle again.
-    pub(crate) fn freeze(&mut self, key: WorkKey, (lane, lane_id): (&Lane, i64), wake: Option<Timestamp>, effects: &mut Effects) {
-        let held = self.held.entry(key).or_insert_with(|| Held { lane: lane.clone(), lane_id, lease: None, wake, frozen: false });
+    pub(crate) fn freeze(
+        &mut self,
+        key: WorkKey,
+        (lane, lane_id): (&Lane, i64),
+        wake: Option<Timestamp>,
+        effects: &mut Effects,
+    ) {
+        let held = self.held.entry(key).or_insert_with(|| Held {
+            lane: lane.clone(),
+            lane_id,
+            lease: None,
+            wake,
+            frozen: false,
+        });
         if !held.frozen {
             held.frozen = true;
             effects.frozen.push(key);
@@ -168,7 +180,13 @@ impl Work {
     }
 
     /// Leases a row; `None` when as many rows are leased as there may be.
-    pub(crate) fn lease(&mut self, key: WorkKey, (lane, lane_id): (&Lane, i64), wake: Timestamp, until: Timestamp) -> Option<u64> {
+    pub(crate) fn lease(
+        &mut self,
+        key: WorkKey,
+        (lane, lane_id): (&Lane, i64),
+        wake: Timestamp,
+        until: Timestamp,
+    ) -> Option<u64> {
         if !self.held.contains_key(&key) && self.held.len() >= LEASES_MAX {
             return None;
         }
@@ -209,7 +227,12 @@ impl Work {
     }
 
     fn with_lane(&mut self, name: &Lane, id: i64, change: impl FnOnce(&mut LaneState)) {
-        let state = self.lanes.entry(name.clone()).or_insert_with(|| LaneState { id, leased: BTreeSet::new(), open_from: None, exact: true });
+        let state = self.lanes.entry(name.clone()).or_insert_with(|| LaneState {
+            id,
+            leased: BTreeSet::new(),
+            open_from: None,
+            exact: true,
+        });
         let before = state.head();
         change(state);
         let after = state.head();

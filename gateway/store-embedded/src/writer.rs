@@ -92,11 +92,14 @@ impl Writer {
             return requests.iter().map(|_| Err(StoreError::Unavailable { what: what.clone() })).collect();
         }
         let is_full = self.shared.is_full();
-        let steps: Vec<&Step> = requests.iter().map(|request| &request.step).filter(|step| !(is_full && step.is_accept())).collect();
+        let steps: Vec<&Step> =
+            requests.iter().map(|request| &request.step).filter(|step| !(is_full && step.is_accept())).collect();
         let mut answers = self.take_steps(&steps).into_iter();
         let answer = |request: &Request| match is_full && request.step.is_accept() {
             true => Err(StoreError::Full),
-            false => answers.next().unwrap_or_else(|| Err(StoreError::Unknown { what: "the step was not answered".to_owned() })),
+            false => answers
+                .next()
+                .unwrap_or_else(|| Err(StoreError::Unknown { what: "the step was not answered".to_owned() })),
         };
         requests.iter().map(answer).collect()
     }
@@ -105,7 +108,9 @@ impl Writer {
         match self.commit(steps) {
             Ok(answers) => answers,
             Err(Abort::Dead(error)) => steps.iter().map(|_| Err(copy(&error))).collect(),
-            Err(Abort::Failed(failure)) if steps.len() <= 1 => steps.iter().map(|_| Err(failure.answer(&self.path))).collect(),
+            Err(Abort::Failed(failure)) if steps.len() <= 1 => {
+                steps.iter().map(|_| Err(failure.answer(&self.path))).collect()
+            }
             Err(Abort::Failed(failure)) => {
                 tracing::warn!(steps = steps.len(), error = %failure, "a batch was not written: its steps are tried one by one");
                 steps.iter().flat_map(|step| self.take_steps(std::slice::from_ref(step))).collect()
@@ -146,7 +151,8 @@ impl Writer {
             };
         }
         if let Err(source) = self.acknowledged.write(head.commits.unsigned_abs()) {
-            let failure = Failure::Damaged(format!("the file of acknowledged commits beside it cannot be written: {source}"));
+            let failure =
+                Failure::Damaged(format!("the file of acknowledged commits beside it cannot be written: {source}"));
             return Err(self.die(&failure, Unwritten::Perhaps));
         }
         if let Some(leaves) = &leaves {
@@ -189,7 +195,8 @@ impl Writer {
 
     fn answer(&self, done: Done, leaves: Option<&Leaves>) -> Result<Answer, StoreError> {
         let receipt = |index: u64| {
-            let fresh = leaves.and_then(|leaves| leaves.receipts.get(usize::try_from(index.checked_sub(leaves.first_index)?).ok()?));
+            let fresh = leaves
+                .and_then(|leaves| leaves.receipts.get(usize::try_from(index.checked_sub(leaves.first_index)?).ok()?));
             match fresh {
                 Some(receipt) => Ok(receipt.clone()),
                 None => evidence::receipt_of(&self.connection, signed(index))
@@ -202,7 +209,9 @@ impl Writer {
                 Answer::Accepted(Accepted { seq: sequence(seq), receipt: receipt(leaf)?, duplicate })
             }
             Done::Settled { leaf } => Answer::Settled(Settled { receipt: leaf.map(receipt).transpose()? }),
-            Done::Changed { leaf, delivery } => Answer::Changed(Box::new(Changed { receipt: receipt(leaf)?, delivery: *delivery })),
+            Done::Changed { leaf, delivery } => {
+                Answer::Changed(Box::new(Changed { receipt: receipt(leaf)?, delivery: *delivery }))
+            }
             Done::Recorded(recorded) => Answer::Recorded(recorded),
             Done::ReturnsSettled => Answer::ReturnsSettled,
             Done::Purged(count) => Answer::Purged(count),
@@ -256,7 +265,13 @@ struct Written {
 }
 
 /// Applies the steps and appends their leaves.
-fn write(connection: &Connection, log: &Log, batch: &mut Batch<'_>, steps: &[&Step], changes: u64) -> Result<Written, Failure> {
+fn write(
+    connection: &Connection,
+    log: &Log,
+    batch: &mut Batch<'_>,
+    steps: &[&Step],
+    changes: u64,
+) -> Result<Written, Failure> {
     let mut outcomes = Vec::with_capacity(steps.len());
     for step in steps {
         outcomes.push(match batch.apply(step) {

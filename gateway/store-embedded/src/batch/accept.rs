@@ -65,7 +65,8 @@ impl Batch<'_> {
         let place = self.next_place(known.seq)?;
         check_places(place, new.len())?;
         let leaf = self.leaf(known.seq, &accept.leaf);
-        let kept: bool = self.connection.prepare_cached("SELECT 1 FROM body WHERE envelope = ?1")?.exists([known.seq])?;
+        let kept: bool =
+            self.connection.prepare_cached("SELECT 1 FROM body WHERE envelope = ?1")?.exists([known.seq])?;
         if !kept {
             self.insert_body(known.seq, accept, body_sum)?;
         }
@@ -79,8 +80,9 @@ impl Batch<'_> {
 
     fn find_known(&self, accept: &Accept) -> Result<Option<Known>, Failure> {
         let key = accept.envelope.key();
-        let mut select =
-            self.connection.prepare_cached("SELECT seq, digest, accepted_leaf FROM envelope WHERE id = ?1 AND sender = ?2")?;
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT seq, digest, accepted_leaf FROM envelope WHERE id = ?1 AND sender = ?2")?;
         let found = select.query_row(params![&key.id.0[..], key.sender.as_str()], |row| {
             let digest = row.get_ref(1)?.as_blob().ok().and_then(Digest::from_slice);
             Ok(Known { seq: row.get(0)?, digest, accepted_leaf: row.get(2)? })
@@ -89,7 +91,8 @@ impl Batch<'_> {
     }
 
     fn next_place(&self, envelope: i64) -> Result<i64, Failure> {
-        let mut select = self.connection.prepare_cached("SELECT max(key) FROM delivery WHERE key >= ?1 AND key < ?2")?;
+        let mut select =
+            self.connection.prepare_cached("SELECT max(key) FROM delivery WHERE key >= ?1 AND key < ?2")?;
         let last: Option<i64> =
             select.query_row([delivery_key(envelope, 0), delivery_key(envelope + 1, 0)], |row| row.get(0))?;
         Ok(last.map_or(0, |key| rows::place_of(key) + 1))
@@ -97,14 +100,21 @@ impl Batch<'_> {
 
     fn insert_body(&self, seq: i64, accept: &Accept, sum: i64) -> Result<(), Failure> {
         rows::insert_body(self.connection, seq, accept.envelope.signed(), sum)?;
-        let mut insert = self.connection.prepare_cached("INSERT OR IGNORE INTO part (digest, envelope) VALUES (?1, ?2)")?;
+        let mut insert =
+            self.connection.prepare_cached("INSERT OR IGNORE INTO part (digest, envelope) VALUES (?1, ?2)")?;
         for part in &accept.envelope.header().parts {
             insert.execute(params![&part.digest.0[..], seq])?;
         }
         Ok(())
     }
 
-    fn insert_deliveries(&mut self, seq: i64, from: i64, accept: &Accept, deliveries: &[&NewDelivery]) -> Result<(), Failure> {
+    fn insert_deliveries(
+        &mut self,
+        seq: i64,
+        from: i64,
+        accept: &Accept,
+        deliveries: &[&NewDelivery],
+    ) -> Result<(), Failure> {
         let since = accept.envelope.header().received_at;
         for (place, new) in (from..).zip(deliveries) {
             let lane = self.lane_number(&new.lane)?;
@@ -138,5 +148,9 @@ fn distinct(deliveries: &[NewDelivery]) -> Vec<&NewDelivery> {
 }
 
 fn check_places(from: i64, more: usize) -> Result<(), Failure> {
-    if from + signed(more as u64) <= PLACES_MAX { Ok(()) } else { Err(Failure::Bound("an envelope has more deliveries than can be numbered")) }
+    if from + signed(more as u64) <= PLACES_MAX {
+        Ok(())
+    } else {
+        Err(Failure::Bound("an envelope has more deliveries than can be numbered"))
+    }
 }

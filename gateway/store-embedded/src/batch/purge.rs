@@ -12,7 +12,9 @@ impl Batch<'_> {
         let finished: Vec<(i64, i64)> = self
             .connection
             .prepare_cached("SELECT at, envelope FROM finished WHERE at < ?1 ORDER BY at, envelope LIMIT ?2")?
-            .query_map(params![before.micros(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map(params![before.micros(), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
             .collect::<Result<_, _>>()?;
         for (at, envelope) in &finished {
             let deliveries = rows::deliveries_of(self.connection, *envelope)?;
@@ -32,7 +34,9 @@ impl Batch<'_> {
             delete.execute(params![&part.digest.0[..], envelope])?;
         }
         self.connection.prepare_cached("DELETE FROM body WHERE envelope = ?1")?.execute([envelope])?;
-        self.connection.prepare_cached("DELETE FROM finished WHERE at = ?1 AND envelope = ?2")?.execute([at, envelope])?;
+        self.connection
+            .prepare_cached("DELETE FROM finished WHERE at = ?1 AND envelope = ?2")?
+            .execute([at, envelope])?;
         Ok(())
     }
 }

@@ -74,7 +74,9 @@ impl Batch<'_> {
 impl WayBack {
     /// Reads one with the name of its lane.
     pub(crate) fn at(connection: &Connection, id: i64) -> Result<Option<(Self, gateway_store::claim::Lane)>, Failure> {
-        let sql = format!("SELECT {COLUMNS}, lane.name FROM way_back JOIN lane ON lane.id = way_back.lane WHERE way_back.id = ?1");
+        let sql = format!(
+            "SELECT {COLUMNS}, lane.name FROM way_back JOIN lane ON lane.id = way_back.lane WHERE way_back.id = ?1"
+        );
         let mut statement = connection.prepare_cached(&sql)?;
         let mut rows = statement.query([id])?;
         let Some(row) = rows.next()? else { return Ok(None) };
@@ -108,13 +110,19 @@ impl WayBack {
             (None, Some(position)) => evidence::foreign_at(connection, position)?,
             (None, None) => None,
         };
-        let receipt = receipt.ok_or_else(|| Failure::Damaged(format!("way_back {}: its receipt is missing", self.id)))?;
-        Ok(ReturnRow { id: ReturnId(self.id.unsigned_abs()), to: self.gateway.clone(), receipt, attempts: self.attempts })
+        let receipt =
+            receipt.ok_or_else(|| Failure::Damaged(format!("way_back {}: its receipt is missing", self.id)))?;
+        Ok(ReturnRow {
+            id: ReturnId(self.id.unsigned_abs()),
+            to: self.gateway.clone(),
+            receipt,
+            attempts: self.attempts,
+        })
     }
 
     fn update(&self, connection: &Connection) -> Result<(), Failure> {
-        let mut update =
-            connection.prepare_cached("UPDATE way_back SET wake = ?2, attempts = ?3, reason = ?4, sum = ?5 WHERE id = ?1")?;
+        let mut update = connection
+            .prepare_cached("UPDATE way_back SET wake = ?2, attempts = ?3, reason = ?4, sum = ?5 WHERE id = ?1")?;
         let (wake, reason) = (self.wake.map(Timestamp::micros), self.reason.map(Reason::code));
         update.execute(params![self.id, wake, self.attempts, reason, self.sum().finish()])?;
         Ok(())

@@ -42,7 +42,11 @@ impl Batch<'_> {
         }
         let mut effects = crate::work::Effects::default();
         let mut work = self.work();
-        let taken = settle.leases.iter().zip(&deliveries).all(|(lease, kept)| work.take(key_of(kept), lease.token, &mut effects));
+        let taken = settle
+            .leases
+            .iter()
+            .zip(&deliveries)
+            .all(|(lease, kept)| work.take(key_of(kept), lease.token, &mut effects));
         if !taken {
             work.drop_effects(&effects);
             return Err(Conflict::Stale.into());

@@ -71,6 +71,7 @@ pub(super) fn begin(files: Arc<Files>, owner: &str, part: PartRef, offset: u64) 
         0 => file.set_len(0).map_err(|source| failed(&path, source))?,
         _ => hash_rest(&mut file, &mut hasher, &path)?,
     }
+    files.touch_open(&file).map_err(|source| failed(&path, source))?;
     let owned = files.owned(owner, &part.digest);
     Ok(Upload { state: Some(State { files, part, path, owned, file, hasher, received: offset, _busy: busy }) })
 }
@@ -128,7 +129,8 @@ impl State {
         files.touch_open(&file).map_err(|source| failed(&path, source))?;
         let whole = files.whole(&part.digest);
         fs::rename(&path, &whole).map_err(|source| failed(&whole, source))?;
-        File::create(&owned).and_then(|owner| owner.sync_all()).map_err(|source| failed(&owned, source))?;
+        let mark = File::create(&owned).and_then(|mark| files.touch_open(&mark).and_then(|()| mark.sync_all()));
+        mark.map_err(|source| failed(&owned, source))?;
         drop(gate);
         sync(&files.folder_of(&part.digest))
     }
