@@ -96,7 +96,8 @@ pub async fn the_rest_of_a_purged_broadcast_brings_its_body_back(suite: Suite) {
     assert_eq!(suite.claim("a", 0).await.len(), 1);
 }
 
-/// A restart forgets nothing: rows, history, wake-ups, leases, returns, duplicates.
+/// A restart forgets nothing: rows, history, wake-ups, returns, duplicates. Whether leases outlive it is the backend's own: a store that one
+/// process owns may find all work due at once, one that several share may not.
 pub async fn everything_is_there_after_a_restart(suite: Suite) {
     suite.accept(1, "a", 0).await;
     let lease = lease_of(&suite.claim("a", 0).await[0]);
@@ -105,14 +106,12 @@ pub async fn everything_is_there_after_a_restart(suite: Suite) {
     suite.store.record(record(1, foreign(gateway_evidence::EventKind::Delivered, 1), Vec::new())).await.unwrap();
     suite.accept(2, "b", 40).await;
     let second = suite.accept(3, "c", 0).await;
-    let held = lease_of(&suite.claim("c", 0).await[0]);
     let before = remembered(&suite, second.seq).await;
 
     let suite = suite.reopen().await;
     assert_eq!(remembered(&suite, second.seq).await, before);
     assert!(suite.store.accept(acceptance(&suite.fixture.envelope(2))).await.unwrap().duplicate);
-    assert!(suite.claim("c", 1).await.is_empty(), "the lease still holds");
-    suite.settle(settlement(held, 2, DeliveryState::Delivered)).await;
+    assert_eq!(suite.claim("c", 1).await.len(), 1);
     assert_eq!(suite.claim("b", 40).await.len(), 1);
     let (row, lease) = suite.claim_return("back", 20).await;
     verified(&gateway_evidence::Receipt::decode(&row.receipt).unwrap());
