@@ -185,8 +185,11 @@ fn agreeing(
     }
 }
 
-/// RSASSA-PSS-params: every default of it is SHA-1, so every field has to be written.
-fn read_pss(mut reader: Reader<'_>) -> Result<SignatureAlgorithm, AlgorithmError> {
+/// Reads RSASSA-PSS-params: every default of it is SHA-1, so every field has to be written.
+///
+/// # Errors
+/// As [`read_signature`].
+pub fn read_pss(mut reader: Reader<'_>) -> Result<SignatureAlgorithm, AlgorithmError> {
     if reader.is_empty() {
         return Err(AlgorithmError::NotAllowed("rsa-pss with SHA-1 by default".to_owned()));
     }

@@ -6,7 +6,9 @@ use aws_lc_rs::signature as lc;
 use aws_lc_rs::signature::{ParsedPublicKey, RsaParameters, RsaPssSaltLength, VerificationAlgorithm};
 use gateway_model::Reason;
 
-use crate::algorithm::{DigestAlgorithm, ED25519, RSA_ENCRYPTION, RSASSA_PSS, Salt, SignatureAlgorithm, dotted};
+use crate::algorithm::{
+    DigestAlgorithm, ED25519, RSA_ENCRYPTION, RSASSA_PSS, Salt, SignatureAlgorithm, dotted, read_pss,
+};
 use crate::der::{DerError, OID, Reader, SEQUENCE};
 
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
@@ -23,8 +25,8 @@ pub enum KeyKind {
     Rsa {
         /// Bits of the modulus.
         bits: usize,
-        /// Whether the key is for PSS alone.
-        pss_only: bool,
+        /// With which padding it may be used.
+        padding: Padding,
     },
     /// NIST P-256.
     P256,
@@ -38,6 +40,15 @@ pub enum KeyKind {
     Weak(String),
     /// No algorithm of ours.
     Unsupported(String),
+}
+
+/// What an RSA key says about its use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Padding {
+    /// Nothing: PKCS#1 v1.5 or PSS.
+    Any,
+    /// PSS alone, with one digest when it names one.
+    Pss(Option<DigestAlgorithm>),
 }
 
 /// Why a signature does not verify.
@@ -99,8 +110,12 @@ impl PublicKey {
         let bits = reader.octet_aligned_bits()?;
         reader.finish()?;
         let kind = match algorithm.oid()? {
-            RSA_ENCRYPTION => rsa_kind(bits, false)?,
-            RSASSA_PSS => rsa_kind(bits, true)?,
+            RSA_ENCRYPTION => rsa_kind(bits, Padding::Any)?,
+            RSASSA_PSS if algorithm.is_empty() => rsa_kind(bits, Padding::Pss(None))?,
+            RSASSA_PSS => match read_pss(algorithm) {
+                Ok(SignatureAlgorithm::RsaPss(digest, _)) => rsa_kind(bits, Padding::Pss(Some(digest)))?,
+                Ok(_) | Err(_) => KeyKind::Unsupported("an RSA key for PSS with other parameters".to_owned()),
+            },
             EC_PUBLIC_KEY => curve_kind(algorithm)?,
             ED25519 if bits.len() == 32 => KeyKind::Ed25519,
             other => KeyKind::Unsupported(format!("key {}", dotted(other))),
@@ -151,10 +166,12 @@ impl PublicKey {
         use DigestAlgorithm::{Sha256, Sha384, Sha512};
         use SignatureAlgorithm::{Ecdsa, Ed25519, RsaPkcs1, RsaPss};
         Ok(match (&self.kind, algorithm) {
-            (KeyKind::Rsa { pss_only: false, .. }, RsaPkcs1(Sha256)) => (0, &lc::RSA_PKCS1_2048_8192_SHA256),
-            (KeyKind::Rsa { pss_only: false, .. }, RsaPkcs1(Sha384)) => (1, &lc::RSA_PKCS1_2048_8192_SHA384),
-            (KeyKind::Rsa { pss_only: false, .. }, RsaPkcs1(Sha512)) => (2, &lc::RSA_PKCS1_2048_8192_SHA512),
-            (KeyKind::Rsa { bits, .. }, RsaPss(digest, salt)) => pss_scheme(*bits, digest, salt)?,
+            (KeyKind::Rsa { padding: Padding::Any, .. }, RsaPkcs1(Sha256)) => (0, &lc::RSA_PKCS1_2048_8192_SHA256),
+            (KeyKind::Rsa { padding: Padding::Any, .. }, RsaPkcs1(Sha384)) => (1, &lc::RSA_PKCS1_2048_8192_SHA384),
+            (KeyKind::Rsa { padding: Padding::Any, .. }, RsaPkcs1(Sha512)) => (2, &lc::RSA_PKCS1_2048_8192_SHA512),
+            (KeyKind::Rsa { bits, padding }, RsaPss(digest, salt)) if padding.takes(digest) => {
+                pss_scheme(*bits, digest, salt)?
+            }
             (KeyKind::P256, Ecdsa(Sha256)) => (0, &lc::ECDSA_P256_SHA256_ASN1),
             (KeyKind::P256, Ecdsa(Sha384)) => (1, &lc::ECDSA_P256_SHA384_ASN1),
             (KeyKind::P256, Ecdsa(Sha512)) => (2, &lc::ECDSA_P256_SHA512_ASN1),
@@ -167,6 +184,12 @@ impl PublicKey {
             (KeyKind::Ed25519, Ed25519) => (0, &lc::ED25519),
             (kind, algorithm) => return Err(KeyError::NotAllowed(format!("{algorithm} with a key of kind {kind:?}"))),
         })
+    }
+}
+
+impl Padding {
+    fn takes(self, digest: DigestAlgorithm) -> bool {
+        matches!(self, Self::Any | Self::Pss(None)) || self == Self::Pss(Some(digest))
     }
 }
 
@@ -203,7 +226,7 @@ fn longest_salt(bits: usize, digest: DigestAlgorithm) -> Option<u32> {
     encoded.checked_sub(digest.length())?.checked_sub(2)
 }
 
-fn rsa_kind(bits: &[u8], pss_only: bool) -> Result<KeyKind, DerError> {
+fn rsa_kind(bits: &[u8], padding: Padding) -> Result<KeyKind, DerError> {
     let mut key = crate::der::single(bits, SEQUENCE)?;
     let modulus = key.integer()?;
     let exponent = key.integer()?;
@@ -219,7 +242,7 @@ fn rsa_kind(bits: &[u8], pss_only: bool) -> Result<KeyKind, DerError> {
     if exponent.len() > 5 || exponent == [1] || !is_odd {
         return Ok(KeyKind::Weak(format!("an RSA exponent of {}", hex::encode(exponent.get(..8).unwrap_or(exponent)))));
     }
-    Ok(KeyKind::Rsa { bits: length, pss_only })
+    Ok(KeyKind::Rsa { bits: length, padding })
 }
 
 fn curve_kind(mut parameters: Reader<'_>) -> Result<KeyKind, DerError> {

@@ -46,6 +46,27 @@ impl<'a> Content<'a> {
     }
 }
 
+/// The directory that everything is compared with has not expired.
+#[derive(Debug)]
+pub struct DirectoryCurrent(());
+
+impl DirectoryCurrent {
+    /// Compares with the clock.
+    ///
+    /// # Errors
+    /// When the directory has expired.
+    pub fn check(directory: &Directory, now: Timestamp) -> Result<Self, Refusal> {
+        if now < directory.expires_at() {
+            return Ok(Self(()));
+        }
+        Err(Refusal::new(Reason::DirectoryExpired).saw(format!(
+            "version {} expired at {}",
+            directory.version(),
+            directory.expires_at()
+        )))
+    }
+}
+
 /// The bytes are one well-formed envelope within every bound.
 #[derive(Debug)]
 pub struct WellFormed {

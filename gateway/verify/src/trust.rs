@@ -199,9 +199,12 @@ impl TrustedAnchor {
 
 impl Issuer {
     pub(crate) fn read(der: &[u8]) -> Result<Self, DerError> {
-        let certificate = Certificate::read(der)?;
-        let x509 = X509::from_der(der).map_err(|_| DerError::Value("certificate"))?;
-        Ok(Self { certificate: Arc::new(certificate), x509 })
+        Self::of(Arc::new(Certificate::read(der)?))
+    }
+
+    pub(crate) fn of(certificate: Arc<Certificate>) -> Result<Self, DerError> {
+        let x509 = X509::from_der(certificate.der()).map_err(|_| DerError::Value("certificate"))?;
+        Ok(Self { certificate, x509 })
     }
 }
 

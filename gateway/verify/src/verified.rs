@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_model::Digest;
+use gateway_model::directory::Directory;
 use gateway_model::envelope::{Envelope, ResolvedRecipient, SignatureRole};
 use gateway_model::id::EnvelopeKey;
 
-use crate::proof::{Addressed, Content, InTime, Signer, SignerBound, WellFormed};
+use crate::proof::{Addressed, Content, DirectoryCurrent, InTime, Signer, SignerBound, WellFormed};
 use crate::revocation::RevocationUsed;
-use crate::snapshot::Snapshot;
 use crate::verify::RawEnvelope;
 
 /// An envelope that may be stored.
@@ -21,6 +21,17 @@ pub struct VerifiedEnvelope {
     signed: Bytes,
     recipients: Vec<ResolvedRecipient>,
     facts: VerificationFacts,
+}
+
+/// One proof of every step; each is made by its own check and by nothing else, so a step that was left out leaves a field empty.
+#[derive(Debug)]
+pub(crate) struct Proofs<'a> {
+    pub(crate) current: DirectoryCurrent,
+    pub(crate) well_formed: WellFormed,
+    pub(crate) signers: Vec<Signer<'a>>,
+    pub(crate) in_time: InTime,
+    pub(crate) bound: SignerBound,
+    pub(crate) addressed: Addressed,
 }
 
 /// On what the verdict rests.
@@ -46,21 +57,10 @@ pub struct VerifiedSigner {
 }
 
 impl VerifiedEnvelope {
-    /// Takes the proofs: every parameter is one step.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "each proof is a step; a struct of them would only be another name for this list"
-    )]
-    pub(crate) fn new(
-        raw: &RawEnvelope,
-        content: &Content<'_>,
-        snapshot: &Snapshot,
-        signers: Vec<Signer<'_>>,
-        well_formed: WellFormed,
-        _in_time: InTime,
-        bound: SignerBound,
-        addressed: Addressed,
-    ) -> Self {
+    pub(crate) fn new(raw: &RawEnvelope, content: &Content<'_>, directory: &Directory, proofs: Proofs<'_>) -> Self {
+        // Taken apart in full: a step that is added has to be looked at here.
+        let Proofs { current: DirectoryCurrent { .. }, well_formed, signers, in_time: InTime { .. }, bound, addressed } =
+            proofs;
         let envelope = Arc::clone(well_formed.envelope());
         Self {
             key: EnvelopeKey { sender: bound.sender().clone(), id: envelope.id },
@@ -68,7 +68,7 @@ impl VerifiedEnvelope {
             envelope,
             signed: raw.signed.clone(),
             recipients: addressed.into_recipients(),
-            facts: VerificationFacts::of(snapshot.directory().version(), &signers),
+            facts: VerificationFacts::of(directory.version(), &signers),
         }
     }
 

@@ -6,10 +6,11 @@ use gateway_model::{Refusal, Timestamp};
 
 use crate::cms::CmsSignature;
 use crate::proof::{
-    Addressed, ChainTrusted, Content, InTime, NotRevoked, SignatureValid, Signer, SignerBound, WellFormed,
+    Addressed, ChainTrusted, Content, DirectoryCurrent, InTime, NotRevoked, SignatureValid, Signer, SignerBound,
+    WellFormed,
 };
 use crate::snapshot::Snapshot;
-use crate::verified::VerifiedEnvelope;
+use crate::verified::{Proofs, VerifiedEnvelope};
 use crate::wire::{SignedParts, read_signed};
 
 /// An envelope as it came in: nothing is known about it.
@@ -38,6 +39,7 @@ pub fn verify(
     hop: &Hop,
     time: VerifyTime,
 ) -> Result<VerifiedEnvelope, Refusal> {
+    let current = DirectoryCurrent::check(snapshot.directory(), time.now)?;
     let parts = read_signed(&raw.signed)?;
     let content = Content::new(&parts.envelope);
     let signatures = read_signatures(&parts)?;
@@ -55,7 +57,8 @@ pub fn verify(
     let in_time = InTime::check(well_formed.envelope(), time.now)?;
     let bound = SignerBound::check(well_formed.envelope(), &signers, snapshot.directory(), hop, time.at)?;
     let addressed = Addressed::check(well_formed.envelope(), snapshot.directory(), time.at, time.now)?;
-    Ok(VerifiedEnvelope::new(raw, &content, snapshot, signers, well_formed, in_time, bound, addressed))
+    let proofs = Proofs { current, well_formed, signers, in_time, bound, addressed };
+    Ok(VerifiedEnvelope::new(raw, &content, snapshot.directory(), proofs))
 }
 
 fn read_signatures(parts: &SignedParts) -> Result<Vec<CmsSignature<'_>>, Refusal> {

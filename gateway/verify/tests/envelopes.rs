@@ -1,4 +1,5 @@
 //! Envelopes through `verify()`: what is accepted, what is refused, for which reason and at which field.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end here")]
 
 mod stage;
 
@@ -298,6 +299,27 @@ fn a_system_speaks_only_for_its_agencies_and_a_gateway_for_none() {
     assert_eq!(judged(system("motcua-so")), Err(Reason::SystemNotAuthorized));
     assert_eq!(judged(system("nobody")), Err(Reason::HopUnknown));
     assert_eq!(judged(Hop::Gateway(GatewayId::parse("gw-huyen").unwrap())), Ok(()));
+}
+
+#[test]
+fn an_expired_directory_verifies_nothing() {
+    let received = sealed(envelope().encode_to_vec());
+    let expires = STAGE.snapshot.directory().expires_at();
+    let time = VerifyTime { now: expires, at: at(0) };
+    let refusal = verify(&received, &STAGE.snapshot, &sender_system(), time).unwrap_err();
+    assert_eq!(refusal.reason, Reason::DirectoryExpired);
+}
+
+#[test]
+fn a_revocation_list_of_the_future_is_invalid_at_a_door() {
+    let received = sealed(envelope().encode_to_vec());
+    // The lists are of a day before now.
+    let judged = |seconds: i64| {
+        let time = VerifyTime { now: at(seconds), at: at(seconds) };
+        verify(&received, &STAGE.snapshot, &sender_system(), time).map(|_| ()).map_err(|refusal| refusal.reason)
+    };
+    assert_eq!(judged(-86_400 - 301), Err(Reason::RevocationInvalid));
+    assert_eq!(judged(-86_400 - 300), Err(Reason::EnvelopeTimeInvalid), "within the skew of clocks the list counts");
 }
 
 #[test]

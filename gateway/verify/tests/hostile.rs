@@ -1,11 +1,13 @@
 //! Hostile bytes: nothing panics, and nothing that differs in one bit from a good signature is accepted.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end here")]
 
 mod stage;
 
 use std::sync::LazyLock;
 
-use gateway_model::Digest;
+use gateway_model::{Digest, Reason};
 use gateway_verify::cms::CmsSignature;
+use gateway_verify::der;
 use gateway_verify::{DetachedOptions, RawEnvelope, Trust, TrustSource, verify_detached, wire};
 use proptest::prelude::*;
 use prost::Message as _;
@@ -58,6 +60,40 @@ fn is_harmless(cms: &[u8]) -> bool {
     let is_same =
         good.signature == flipped.signature && good.attributes.signed_bytes() == flipped.attributes.signed_bytes();
     is_same && good.certificates == flipped.certificates && good.algorithm == flipped.algorithm
+}
+
+/// The good CMS with other certificates in it, which are not signed.
+fn with_certificates(certificates: &[Vec<u8>]) -> Vec<u8> {
+    let mut data = der::single(&CMS, der::SEQUENCE).unwrap();
+    let kind = data.any().unwrap().raw;
+    let mut inner = der::single(data.expect(der::context(0)).unwrap(), der::SEQUENCE).unwrap();
+    let head: Vec<&[u8]> = (0..3).map(|_| inner.any().unwrap().raw).collect();
+    inner.expect(der::context(0)).unwrap();
+    let signers = inner.any().unwrap().raw;
+    let set = certs_dev::der::context(0, &certificates.concat());
+    let signed_data = certs_dev::der::sequence(&[head.concat(), set, signers.to_vec()]);
+    certs_dev::der::sequence(&[kind.to_vec(), certs_dev::der::context(0, &signed_data)])
+}
+
+#[test]
+fn a_message_may_carry_few_certificates_and_any_order() {
+    let seal = STAGE.seal.certificate_der.clone();
+    let issuing = STAGE.ladder.issuing().certificate_der().to_vec();
+    let root = STAGE.ladder.root().certificate_der().to_vec();
+    assert!(accepts(CONTENT, &with_certificates(&[root, issuing.clone(), seal.clone()])));
+    let refused = |certificates: &[Vec<u8>]| {
+        let options = DetachedOptions { at: at(0), require_signing_certificate: true, check_revocation: true };
+        verify_detached(CONTENT, &with_certificates(certificates), &TRUST, options).unwrap_err().reason
+    };
+    let mut many = vec![issuing; 16];
+    many.push(seal.clone());
+    assert_eq!(refused(&many), Reason::ChainTooLong);
+    assert_eq!(refused(&[]), Reason::CertificateMissing);
+    assert_eq!(refused(&[vec![0x30, 0x01, 0x00]]), Reason::CertificateMalformed);
+    assert!(
+        accepts(CONTENT, &with_certificates(&[vec![0x30, 0x01, 0x00], seal])),
+        "what is not the signer's is not needed"
+    );
 }
 
 #[test]

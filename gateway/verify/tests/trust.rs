@@ -1,11 +1,15 @@
 //! What verdicts stand on: anchors with their profiles, revocation lists, and what is remembered for how long.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end here")]
 
 mod stage;
 
 use std::time::Duration;
 
+use certs_dev::algorithm::Scheme;
+use certs_dev::der;
 use certs_dev::pki::{Credential, Ladder, LeafProfile, Serial};
 use certs_dev::sign::{Embed, FastSigner, SignOptions};
+use certs_dev::x509::{Extension, ListTemplate};
 use certs_dev::{Key, KeyKind};
 use gateway_model::directory::{Anchor, AnchorPurpose};
 use gateway_model::{Reason, Timestamp};
@@ -167,6 +171,49 @@ fn every_fault_of_the_trust_is_found_at_once() {
         })
         .collect();
     assert_eq!(kinds, ["anchor", "algorithm", "intermediate"]);
+}
+
+impl Play {
+    /// A list of the issuing CA with an issuingDistributionPoint.
+    fn scoped_list(&self, scope: Vec<u8>, revoked: &[Serial]) -> Vec<u8> {
+        let issuing = self.ladder.issuing();
+        let name = openssl::x509::X509::from_der(issuing.certificate_der()).unwrap().subject_name().to_der().unwrap();
+        let template = ListTemplate {
+            issuer: name,
+            this_update: NOW - DAY,
+            next_update: NOW + DAY,
+            revoked: revoked.iter().map(|serial| (serial.0.clone(), vec![])).collect(),
+            extensions: vec![Extension::critical("2.5.29.28", der::sequence(&[scope]))],
+        };
+        template.sign(issuing.key(), Scheme::usual(issuing.key()).unwrap()).unwrap()
+    }
+
+    fn judge_scoped(&self, lists: &[Vec<u8>]) -> Option<Reason> {
+        let mut source = self.source();
+        source.crls.remove(0);
+        source.crls.extend_from_slice(lists);
+        reason(self.judge(source, at(0)))
+    }
+}
+
+#[test]
+fn a_list_for_some_certificates_counts_for_those_alone() {
+    let play = Play::new();
+    let (users, authorities) = (der::context_primitive(1, &[0xff]), der::context_primitive(2, &[0xff]));
+    let reasons = der::context_primitive(3, &[0x06, 0x40]);
+    let elsewhere = der::context(0, &der::context(0, &der::context_primitive(6, b"http://crl.example/1")));
+    let revoked = [play.credential.serial.clone()];
+    assert_eq!(play.judge_scoped(&[play.scoped_list(users.clone(), &[])]), None);
+    assert_eq!(play.judge_scoped(&[play.scoped_list(users.clone(), &revoked)]), Some(Reason::CertificateRevoked));
+    assert_eq!(play.judge_scoped(&[play.scoped_list(authorities.clone(), &[])]), Some(Reason::RevocationUnsupported));
+    assert_eq!(play.judge_scoped(&[play.scoped_list(elsewhere, &[])]), Some(Reason::RevocationUnsupported));
+    assert_eq!(play.judge_scoped(&[play.scoped_list(reasons, &[])]), Some(Reason::RevocationUnsupported));
+    let both = [play.scoped_list(authorities, &[]), play.scoped_list(users, &revoked)];
+    assert_eq!(
+        play.judge_scoped(&both),
+        Some(Reason::CertificateRevoked),
+        "the list that is about the certificate decides"
+    );
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::trust::{Issuer, Trust};
 const CANDIDATES_MAX: usize = 32;
 /// Certificates of one name that are tried by their key at most.
 const SAME_NAME_MAX: usize = 8;
+/// Signatures checked to tell certificates of one name apart: with OpenSSL's own checks the budget of one chain.
+const SIGNATURE_CHECKS_MAX: usize = 32;
 
 /// What OpenSSL may build with.
 #[derive(Debug, Default)]
@@ -40,12 +42,13 @@ impl Candidates {
 /// Follows the issuers of `leaf` through the message and the local pool, up to the anchors.
 pub(super) fn gather(trust: &Trust, leaf: &Arc<Certificate>, embedded: &[&[u8]]) -> Candidates {
     // One that cannot be read issues nothing.
-    let embedded: Vec<Issuer> =
-        embedded.iter().filter(|der| **der != leaf.der()).filter_map(|der| Issuer::read(der).ok()).collect();
+    let read = |der: &&[u8]| Certificate::read(der).ok().map(Arc::new);
+    let embedded: Vec<Arc<Certificate>> = embedded.iter().filter(|der| **der != leaf.der()).filter_map(read).collect();
     let mut found = Candidates::default();
     let mut open = vec![Arc::clone(leaf)];
+    let mut checks_left = SIGNATURE_CHECKS_MAX;
     while let Some(child) = open.pop() {
-        for (issuer, is_anchor) in issuers_of(trust, &child, &embedded) {
+        for (issuer, is_anchor) in issuers_of(trust, &child, &embedded, &mut checks_left) {
             if found.count() >= CANDIDATES_MAX {
                 return found;
             }
@@ -63,26 +66,31 @@ pub(super) fn gather(trust: &Trust, leaf: &Arc<Certificate>, embedded: &[&[u8]])
     found
 }
 
-/// The certificates with the name of the child's issuer. Where one of them really signed the child, the others (keys rolled over) are left out.
-fn issuers_of(trust: &Trust, child: &Certificate, embedded: &[Issuer]) -> Vec<(Issuer, bool)> {
+/// The certificates with the name of the child's issuer, and whether each is an anchor. Where one of them really signed the child, the
+/// others (keys rolled over) are left out.
+fn issuers_of(
+    trust: &Trust,
+    child: &Certificate,
+    embedded: &[Arc<Certificate>],
+    checks_left: &mut usize,
+) -> Vec<(Issuer, bool)> {
     let name = child.issuer();
-    let anchors = trust.anchors_named(name).map(|issuer| (issuer, true));
-    let pool = trust.pool_named(name).map(|issuer| (issuer, false));
-    let message = embedded.iter().filter(|issuer| issuer.certificate.subject() == name).map(|issuer| (issuer, false));
-    let named: Vec<(&Issuer, bool)> = anchors
+    let anchors = trust.anchors_named(name).map(|issuer| (issuer.clone(), true));
+    let pool = trust.pool_named(name).map(|issuer| (issuer.clone(), false));
+    let message = embedded.iter().filter(|certificate| certificate.subject() == name);
+    let message =
+        message.filter_map(|certificate| Issuer::of(Arc::clone(certificate)).ok()).map(|issuer| (issuer, false));
+    let named: Vec<(Issuer, bool)> = anchors
         .chain(pool)
         .chain(message)
         .filter(|(issuer, _)| issuer.certificate.digest() != child.digest())
         .take(SAME_NAME_MAX)
         .collect();
-    let signed_by = |(issuer, _): &&(&Issuer, bool)| is_signed_by(child, issuer).is_ok();
-    let signers: Vec<(Issuer, bool)> = if named.len() > 1 {
-        named.iter().filter(signed_by).map(|(issuer, is_anchor)| ((*issuer).clone(), *is_anchor)).collect()
-    } else {
-        Vec::new()
-    };
-    if signers.is_empty() {
-        return named.into_iter().map(|(issuer, is_anchor)| (issuer.clone(), is_anchor)).collect();
+    if named.len() < 2 || *checks_left < named.len() {
+        return named;
     }
-    signers
+    *checks_left = checks_left.saturating_sub(named.len());
+    let signers: Vec<(Issuer, bool)> =
+        named.iter().filter(|(issuer, _)| is_signed_by(child, issuer).is_ok()).cloned().collect();
+    if signers.is_empty() { named } else { signers }
 }

@@ -98,8 +98,10 @@ impl Complaint {
     }
 
     fn into_refusal(self) -> Refusal {
-        let subject = self.certificate.as_ref().map(|certificate| certificate.subject_text()).unwrap_or_default();
-        Refusal::new(self.reason()).saw(format!("{} (certificate {} of the chain: {subject})", self.words, self.depth))
+        // The digest and not the name: names of persons stay out of answers and logs.
+        let digest =
+            self.certificate.as_ref().map(|certificate| format!(", {:?}", certificate.digest())).unwrap_or_default();
+        Refusal::new(self.reason()).saw(format!("{} (certificate {} of the chain{digest})", self.words, self.depth))
     }
 
     fn reason(&self) -> Reason {

@@ -126,5 +126,5 @@ fn check_policies(leaf: &Certificate, intermediates: &[Arc<Certificate>], allowe
 }
 
 fn refuse(reason: Reason, certificate: &Certificate, what: &str) -> Result<(), Refusal> {
-    Err(Refusal::new(reason).saw(format!("{what}: {}", certificate.subject_text())))
+    Err(Refusal::new(reason).saw(format!("{what} (certificate {:?})", certificate.digest())))
 }
