@@ -10,7 +10,8 @@
 //! 3. [`Store::accept`] is idempotent per (sender, id, digest): the same digest gives the first receipt, another one
 //!    [`Conflict::OtherDigest`], for the whole retention.
 //! 4. A lease carries a fencing token that rises with every claim of the row. A settlement with an older token is [`Conflict::Stale`] and
-//!    changes nothing. A row whose lease has run out is due again.
+//!    changes nothing. A row whose lease has run out is due again. Tokens go on rising after a restart; whether leases outlive one is the
+//!    backend's own.
 //! 5. A settlement clears the old wake-up and sets the new one in the same commit. So does a change, and a record that brings a state.
 //! 6. After a failed fsync nothing more is acknowledged: every later step is [`StoreError::Unavailable`] until the process has restarted.
 //! 7. Dropping the future of a step does not undo it: the step is either durable or not, and reading back by id tells which.
