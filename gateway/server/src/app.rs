@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adapters_folder::FolderKind;
+use adapters_relay::{PeerBook, PeerFacts, RelayIdentity, RelayIdentityError, RelayPeers, RelaySettings};
 use adapters_sdk::relay::RelayAdapters;
 use adapters_sdk::{Adapter, AdapterError, AdapterKind, Kinds, Prepared};
 use gateway_engine::clock::{Clock, SystemClock};
@@ -16,7 +17,7 @@ use gateway_engine::settings::Settings;
 use gateway_engine::trust::TrustHolder;
 use gateway_engine::{AdapterTable, Engine, EngineParts};
 use gateway_model::agency::Hop;
-use gateway_model::id::AgencyId;
+use gateway_model::id::{AgencyId, GatewayId};
 use gateway_store_embedded::{EmbeddedStore, FileParts, OpenError, OpenOptions, PartLimits};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The TLS identity.
     #[error("the TLS identity cannot be used: {0}")]
     Tls(#[from] TlsError),
+    /// The identity towards other gateways.
+    #[error("the TLS identity cannot be used towards other gateways: {0}")]
+    Relay(#[from] RelayIdentityError),
     /// The evidence key.
     #[error("the key of the evidence log cannot be used: {0}")]
     Evidence(#[from] KeyError),
@@ -125,7 +129,7 @@ impl App {
         let trust = TrustHolder::new(None);
         let source = directory(&config, &trust, &clock, client_tls).await?;
         let mut registry = Registry::default();
-        let relay: Option<Arc<dyn RelayAdapters>> = None;
+        let relay = relays(&identity, &trust, &clock)?;
         let (adapters, receivers) = open_adapters(prepared, &config.adapters, relay).await?;
         let engine = Engine::new(EngineParts {
             gateway: config.gateway.id.clone(),
@@ -257,12 +261,35 @@ async fn directory(
     }
 }
 
+/// The relays to other gateways, found in the directory in force at every call.
+fn relays(
+    identity: &Identity,
+    trust: &TrustHolder,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn RelayAdapters>, RelayIdentityError> {
+    let (chain, key) = (identity.chain.clone(), identity.key.clone_key());
+    let identity = RelayIdentity::new(chain, key, identity.authorities.clone())?;
+    let (book, clock) = (Arc::new(Book(trust.clone())), clock.clone());
+    Ok(Arc::new(RelayPeers::new(identity, RelaySettings::default(), book, Arc::new(move || clock.now()))))
+}
+
+/// The directory in force, as relays read it.
+struct Book(TrustHolder);
+
+impl PeerBook for Book {
+    fn peer(&self, id: &GatewayId) -> Option<PeerFacts> {
+        let snapshot = self.0.current()?;
+        let gateway = snapshot.directory().gateway(id)?;
+        Some(PeerFacts { address: gateway.address.clone(), tls_certificates: gateway.tls_certificates.clone() })
+    }
+}
+
 async fn open_adapters(
     prepared: Vec<Box<dyn Prepared>>,
     configs: &[AdapterConfig],
-    relay: Option<Arc<dyn RelayAdapters>>,
+    relay: Arc<dyn RelayAdapters>,
 ) -> Result<(AdapterTable, Vec<Receiver>), StartError> {
-    let mut table = AdapterTable { by_agency: served(configs), by_name: HashMap::new(), relay };
+    let mut table = AdapterTable { by_agency: served(configs), by_name: HashMap::new(), relay: Some(relay) };
     let mut receivers = Vec::new();
     for (prepared, config) in prepared.into_iter().zip(configs) {
         let opened = prepared.open().await;

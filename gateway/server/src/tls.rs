@@ -35,7 +35,8 @@ pub struct Identity {
     /// Private key of the leaf.
     pub key: PrivateKeyDer<'static>,
     /// CA certificates of the other side.
-    pub roots: Arc<RootCertStore>,
+    pub authorities: Vec<CertificateDer<'static>>,
+    roots: Arc<RootCertStore>,
 }
 
 /// Why the TLS identity cannot be used, and what to do.
@@ -88,13 +89,14 @@ impl Identity {
         let chain = certificates(&config.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&config.key)
             .map_err(|source| TlsError::Pem { path: config.key.clone(), source })?;
-        let mut roots = RootCertStore::empty();
+        let (mut roots, mut authorities) = (RootCertStore::empty(), Vec::new());
         for path in &config.roots {
             for root in certificates(path)? {
-                roots.add(root).map_err(|source| TlsError::Root { path: path.clone(), source })?;
+                roots.add(root.clone()).map_err(|source| TlsError::Root { path: path.clone(), source })?;
+                authorities.push(root);
             }
         }
-        Ok(Self { chain, key, roots: Arc::new(roots) })
+        Ok(Self { chain, key, authorities, roots: Arc::new(roots) })
     }
 
     /// SHA-256 of the leaf: the name of this gateway in the directory.

@@ -28,10 +28,12 @@ pub struct Site {
     pub folder: TempDir,
     pub province: Province,
     pub extra: String,
+    gateway: String,
 }
 
 /// A gateway that serves.
 pub struct Running {
+    id: String,
     pub addresses: Addresses,
     pub engine: gateway_engine::Engine,
     pub shutdown: CancellationToken,
@@ -43,10 +45,16 @@ pub fn now() -> i64 {
 }
 
 impl Site {
+    /// The topmost gateway of a province, alone.
     pub fn new() -> Self {
+        Self::planned(&Plan::sized(1, 2))
+    }
+
+    pub fn planned(plan: &Plan) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let province = Province::generate(folder.path(), &Plan::sized(1, 2), now()).unwrap();
-        let site = Self { folder, province, extra: String::new() };
+        let province = Province::generate(folder.path(), plan, now()).unwrap();
+        let land_office = "[[adapter]]\nname = \"land-office\"\nkind = \"folder\"\nagencies = [\"h99.21\"]\npath = \"land-office\"\n";
+        let site = Self { folder, province, extra: land_office.to_owned(), gateway: "gw-province".to_owned() };
         site.issue(1);
         site
     }
@@ -72,48 +80,59 @@ impl Site {
         std::fs::rename(new, self.path("directory.bin")).unwrap();
     }
 
-    pub fn text(&self) -> String {
+    fn text(&self, gateway: &str, port: u16, data: &str, directory: &str, extra: &str) -> String {
         format!(
             r#"[gateway]
-id = "gw-province"
+id = "{gateway}"
 drain = "5s"
 [listen]
-doors = "127.0.0.1:0"
+doors = "127.0.0.1:{port}"
 admin = "127.0.0.1:0"
 [tls]
-certificate = "tls/gw-province.pem"
-key = "tls/gw-province.key"
+certificate = "tls/{gateway}.pem"
+key = "tls/{gateway}.key"
 roots = ["tls/ca.pem"]
 [store]
-path = "data"
+path = "{data}"
 free_bytes_min = "1MiB"
 [evidence]
-key = "log/gw-province.key"
+key = "log/{gateway}.key"
 [directory]
-file = "directory.bin"
+{directory}
 authority = "{}"
 refresh = "50ms"
-[[adapter]]
-name = "land-office"
-kind = "folder"
-agencies = ["h99.21"]
-path = "land-office"
-{}
+{extra}
 "#,
-            self.province.authority, self.extra
+            self.province.authority
         )
     }
 
-    pub fn config(&self) -> Config {
+    fn parse(&self, text: &str) -> Config {
         let faults = |faults: Vec<config::Fault>| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        Config::parse(&self.text(), &self.path("gateway.toml"), []).map_err(faults).unwrap()
+        Config::parse(text, &self.path("gateway.toml"), []).map_err(faults).unwrap()
+    }
+
+    /// The configuration of the topmost gateway.
+    pub fn config(&self) -> Config {
+        self.parse(&self.text(&self.gateway, 0, "data", "file = \"directory.bin\"", &self.extra))
     }
 
     pub async fn start(&self) -> Running {
-        let app = App::start(self.config()).await.unwrap();
+        self.run(self.config()).await
+    }
+
+    /// Starts a gateway of a ladder at a port of its own.
+    pub async fn start_at(&self, gateway: &str, port: u16, directory: &str, extra: &str) -> Running {
+        let text = self.text(gateway, port, &format!("data-{gateway}"), directory, extra);
+        self.run(self.parse(&text)).await
+    }
+
+    async fn run(&self, config: Config) -> Running {
+        let id = config.gateway.id.to_string();
+        let app = App::start(config).await.unwrap();
         let (addresses, engine, shutdown) = (app.addresses().clone(), app.engine().clone(), CancellationToken::new());
         let ended = tokio::spawn(app.run(shutdown.clone()));
-        Running { addresses, engine, shutdown, ended }
+        Running { id, addresses, engine, shutdown, ended }
     }
 
     /// A channel as the holder of the certificate in these files.
@@ -134,7 +153,7 @@ path = "land-office"
     }
 
     fn registered(&self, running: &Running) -> Registered {
-        let gateway = self.province.gateways.iter().find(|gateway| gateway.id.as_str() == "gw-province").unwrap();
+        let gateway = self.province.gateways.iter().find(|gateway| gateway.id.as_str() == running.id).unwrap();
         Registered {
             id: gateway.id.clone(),
             address: format!("https://{}", running.addresses.doors),
@@ -147,8 +166,11 @@ path = "land-office"
 
     /// An envelope from the department to `to`, sealed by the department.
     pub fn envelope(&self, to: &str, parts: &[&[u8]]) -> (String, v1::SignedEnvelope) {
+        self.envelope_from(&self.province.cast.department, to, parts)
+    }
+
+    pub fn envelope_from(&self, sender: &AgencyId, to: &str, parts: &[&[u8]]) -> (String, v1::SignedEnvelope) {
         let id = uuid::Uuid::now_v7().to_string();
-        let sender = &self.province.cast.department;
         let timestamp = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
         let part = |(at, bytes): (usize, &&[u8])| v1::Part {
             name: format!("tệp {at}.pdf"),
@@ -184,11 +206,12 @@ path = "land-office"
         v1::SignedEnvelope { envelope: envelope.into(), signatures: vec![signature] }
     }
 
-    /// Opens a receipt of this gateway offline.
+    /// Opens a receipt offline, by the key of the gateway that it names.
     pub fn verify(&self, receipt: v1::Receipt) -> gateway_evidence::Event {
-        let gateway = self.province.gateways.iter().find(|gateway| gateway.id.as_str() == "gw-province").unwrap();
         let receipt = gateway_evidence::Receipt::from_wire(receipt).unwrap();
-        receipt.verify("gw-province", std::slice::from_ref(&gateway.log_verifier)).unwrap()
+        let named = gateway_evidence::Event::decode(&receipt.event).unwrap().gateway;
+        let gateway = self.province.gateway(&named).unwrap();
+        receipt.verify(named.as_str(), std::slice::from_ref(&gateway.log_verifier)).unwrap()
     }
 }
 
@@ -201,6 +224,12 @@ impl Running {
 
 pub fn digest(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(Digest::of(bytes).as_bytes())
+}
+
+/// Ports that are free now.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// One plain HTTP request to the admin port.

@@ -1,6 +1,7 @@
 //! The doors of one gateway, from outside: real TLS, real signatures, a real store, a real drop folder.
 
 mod gateway;
+mod ladder;
 
 use std::time::Duration;
 

@@ -1,0 +1,86 @@
+//! Three gateways in this process: commune → district → province, and the receipts come back.
+
+use std::time::Duration;
+
+use certs_dev::province::Plan;
+use gateway_evidence::EventKind;
+use proto::v1;
+use proto::v1::submit_service_client::SubmitServiceClient;
+
+use crate::gateway::{Running, Site, free_ports};
+use crate::{submission, upload};
+
+struct Ladder {
+    site: Site,
+    ports: [u16; 3],
+    gateways: Vec<Running>,
+}
+
+impl Ladder {
+    async fn start() -> Self {
+        let ports = free_ports::<3>();
+        let site = Site::planned(&Plan::sized(1, 2).with_ports(&ports));
+        let mut ladder = Self { site, ports, gateways: Vec::new() };
+        for (gateway, port) in ["gw-commune", "gw-district"].into_iter().zip(ports) {
+            // The lower gateways begin with a copy and fetch every newer one from above.
+            let first = format!("first-{gateway}.bin");
+            std::fs::copy(ladder.site.path("directory.bin"), ladder.site.path(&first)).unwrap();
+            let directory = format!("file = \"{first}\"\nfrom_parent = true");
+            ladder.gateways.push(ladder.site.start_at(gateway, port, &directory, "").await);
+        }
+        let top = ladder.site.start_at("gw-province", ladder.ports[2], "file = \"directory.bin\"", &ladder.site.extra).await;
+        ladder.gateways.push(top);
+        ladder
+    }
+
+    async fn stop(self) {
+        for gateway in self.gateways {
+            gateway.stop().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_goes_from_the_commune_to_the_land_office_and_its_receipts_come_back() {
+    let ladder = Ladder::start().await;
+    let (site, commune) = (&ladder.site, &ladder.gateways[0]);
+    let mut client = SubmitServiceClient::new(site.channel(commune, "sys-commune-onestop"));
+    let map = vec![9_u8; 2 << 20];
+    client.upload_part(upload(&map)).await.unwrap();
+    let sender = site.province.cast.commune.clone();
+    let (id, envelope) = site.envelope_from(&sender, "000.00.21.H99", &[&map]);
+    client.submit(submission(envelope)).await.unwrap();
+    let watched = v1::WatchRequest { sender: sender.to_string(), envelope_id: id };
+    let mut events = client.watch(watched).await.unwrap().into_inner();
+    let follow = async {
+        let mut seen = Vec::new();
+        while let Some(event) = events.message().await.unwrap() {
+            let event = site.verify(event.receipt.unwrap());
+            seen.push((event.gateway.to_string(), event.kind));
+        }
+        seen
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(60), follow).await.unwrap();
+    for step in [
+        ("gw-commune", EventKind::Accepted),
+        ("gw-commune", EventKind::Forwarded),
+        ("gw-district", EventKind::Accepted),
+        ("gw-province", EventKind::Delivered),
+    ] {
+        assert!(seen.iter().any(|(gateway, kind)| (gateway.as_str(), *kind) == step), "{step:?} is missing in {seen:#?}");
+    }
+    assert_eq!(std::fs::read_dir(site.path("land-office/incoming")).unwrap().count(), 1);
+    ladder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_directory_climbs_down_from_the_top_to_every_gateway() {
+    let ladder = Ladder::start().await;
+    let mut changes: Vec<_> = ladder.gateways.iter().map(|gateway| gateway.engine.trust().changes()).collect();
+    ladder.site.issue(2);
+    for change in &mut changes {
+        let newer = change.wait_for(|snapshot| snapshot.as_ref().is_some_and(|s| s.directory().version() == 2));
+        tokio::time::timeout(Duration::from_secs(60), newer).await.unwrap().unwrap();
+    }
+    ladder.stop().await;
+}
