@@ -1,1 +1,107 @@
 //! One file per verb, over the public gRPC doors.
+//!
+//! Data goes to stdout, talk to stderr; exit codes are in [`exit`]. Every verb reads like the field's words: envelope, delivery, receipt.
+
+pub mod connect;
+pub mod exit;
+pub mod local;
+pub mod output;
+pub mod submit;
+pub mod timeline;
+pub mod trusted;
+pub mod verbs;
+
+use clap::{Parser, Subcommand};
+use gateway_model::language::Language;
+
+use exit::Exit;
+
+/// Liên Thông: the interoperability gateway that routes signed application envelopes between agencies.
+#[derive(Parser, Debug)]
+#[command(name = "lienthong", version, about, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// Language of what a person reads: vi or en.
+    #[arg(long, global = true, env = "LIENTHONG_LANG", value_parser = parse_language)]
+    pub lang: Option<Language>,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Runs a gateway.
+    Serve(verbs::serve::Serve),
+    /// Shows the main job: a land file goes commune → district → province, and its receipts come back.
+    Demo(verbs::demo::Demo),
+    /// Checks configuration, trust, disk and ports; names every fault at once.
+    Check(verbs::check::Check),
+    /// Shows the effective configuration and where each value comes from, or the commented default.
+    Config(verbs::config::Config),
+    /// Tells the state of a gateway in a few numbers.
+    Status(verbs::status::Status),
+    /// Signs and submits files, or submits a ready-made envelope.
+    Send(verbs::send::Send),
+    /// Shows where an envelope or a file is, and everything that happened to it.
+    Trace(verbs::trace::Trace),
+    /// Lists, shows and moves deliveries.
+    Msg(verbs::msg::Msg),
+    /// Makes, shows and compares signed directories.
+    Directory(verbs::directory::Directory),
+    /// Verifies a signature offline, as of any time.
+    Verify(verbs::verify::Verify),
+    /// Fetches and verifies receipts.
+    Receipt(verbs::receipt::Receipt),
+    /// Explains a reason code.
+    Explain(verbs::explain::Explain),
+    /// Measures the machine's floor and the gateway, in one run.
+    Bench(verbs::bench::Bench),
+    /// Prints completions for a shell.
+    Completions(verbs::completions::Completions),
+}
+
+/// Runs the verb and gives the exit code.
+pub async fn run(cli: Cli) -> Exit {
+    let language = cli.lang.unwrap_or_else(language_of_environment);
+    let result = match cli.verb {
+        Verb::Serve(verb) => verb.run().await,
+        Verb::Demo(verb) => verb.run(language).await,
+        Verb::Check(verb) => verb.run(),
+        Verb::Config(verb) => verb.run(),
+        Verb::Status(verb) => verb.run(language).await,
+        Verb::Send(verb) => verb.run(language).await,
+        Verb::Trace(verb) => verb.run(language).await,
+        Verb::Msg(verb) => verb.run(language).await,
+        Verb::Directory(verb) => verb.run(language),
+        Verb::Verify(verb) => verb.run(language),
+        Verb::Receipt(verb) => verb.run(language).await,
+        Verb::Explain(verb) => verb.run(language),
+        Verb::Bench(verb) => verb.run().await,
+        Verb::Completions(verb) => verb.run(),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => {
+            eprintln!("lienthong: {failure:#}");
+            exit::of_failure(&failure)
+        }
+    }
+}
+
+fn parse_language(text: &str) -> Result<Language, String> {
+    match text {
+        "vi" => Ok(Language::Vi),
+        "en" => Ok(Language::En),
+        other => Err(format!("{other:?} is not a language here; say vi or en")),
+    }
+}
+
+fn language_of_environment() -> Language {
+    let set =
+        ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    match set.as_deref() {
+        Some(locale) if locale.starts_with("vi") => Language::Vi,
+        _ => Language::En,
+    }
+}

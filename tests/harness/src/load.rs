@@ -87,5 +87,13 @@ async fn submit_until_acknowledged(
 /// The gateway is away or asks to wait; a connection that broke shows as one of these too.
 fn is_passing(code: tonic::Code) -> bool {
     use tonic::Code;
-    matches!(code, Code::Unavailable | Code::ResourceExhausted | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded | Code::Internal)
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::Unknown
+            | Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Internal
+    )
 }

@@ -67,7 +67,8 @@ pub fn delivered_ids(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
         if entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
-        let bytes = std::fs::read(entry.path().join("envelope.bin")).with_context(|| format!("{:?} is not whole", entry.path()))?;
+        let bytes = std::fs::read(entry.path().join("envelope.bin"))
+            .with_context(|| format!("{:?} is not whole", entry.path()))?;
         let signed = v1::SignedEnvelope::decode(bytes.as_slice())?;
         ids.insert(v1::Envelope::decode(signed.envelope)?.id);
     }
@@ -78,7 +79,12 @@ pub fn delivered_ids(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
 ///
 /// # Errors
 /// When a gateway does not answer.
-pub async fn reconcile(local: &Local, sender: &AgencyId, journal: &Journal, delivered: &BTreeSet<String>) -> anyhow::Result<Difference> {
+pub async fn reconcile(
+    local: &Local,
+    sender: &AgencyId,
+    journal: &Journal,
+    delivered: &BTreeSet<String>,
+) -> anyhow::Result<Difference> {
     let mut difference = Difference::default();
     for (id, _) in journal {
         if !delivered.contains(id) {
@@ -119,13 +125,15 @@ impl Log {
     }
 
     async fn own_events(&mut self, sender: &AgencyId, id: &str) -> anyhow::Result<Vec<v1::Event>> {
-        let request = v1::TimelineRequest { sender: sender.to_string(), envelope_id: id.to_owned(), file_code: String::new() };
+        let request =
+            v1::TimelineRequest { sender: sender.to_string(), envelope_id: id.to_owned(), file_code: String::new() };
         let timeline = match self.client.timeline(request).await {
             Ok(answer) => answer.into_inner(),
             Err(status) if status.code() == tonic::Code::NotFound => v1::TimelineResponse::default(),
             Err(status) => return Err(status.into()),
         };
-        self.last = timeline.entries.iter().filter(|entry| entry.local).filter_map(|entry| entry.receipt.clone()).collect();
+        self.last =
+            timeline.entries.iter().filter(|entry| entry.local).filter_map(|entry| entry.receipt.clone()).collect();
         self.last.iter().map(|receipt| Ok(v1::Event::decode(receipt.event.clone())?)).collect()
     }
 

@@ -66,7 +66,13 @@ impl Door {
 
 fn part(name: &str) -> v1::Part {
     let sha256 = Bytes::copy_from_slice(Digest::of(name.as_bytes()).as_bytes());
-    v1::Part { name: name.to_owned(), media_type: "text/plain".to_owned(), size: name.len() as u64, sha256, role: String::new() }
+    v1::Part {
+        name: name.to_owned(),
+        media_type: "text/plain".to_owned(),
+        size: name.len() as u64,
+        sha256,
+        role: String::new(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +150,8 @@ async fn a_signature_that_is_not_the_senders_is_refused() {
     let seal = &local.province.agency(district).unwrap().seal.credential;
     let signer = certs_dev::sign::FastSigner::new(seal, certs_dev::sign::SignOptions::at(now().seconds)).unwrap();
     let foreign = v1::Envelope { from: district.to_string(), ..envelope }.encode_to_vec();
-    let signature = v1::Signature { cms: signer.sign(&foreign).unwrap().into(), role: v1::SignatureRole::Agency.into() };
+    let signature =
+        v1::Signature { cms: signer.sign(&foreign).unwrap().into(), role: v1::SignatureRole::Agency.into() };
     let signed = v1::SignedEnvelope { envelope: foreign.into(), signatures: vec![signature] };
     let request = v1::SubmitRequest { envelope: Some(signed), inline_parts: Vec::new() };
     assert_eq!(door.refused(request).await.reason, "SYSTEM_NOT_AUTHORIZED");

@@ -29,8 +29,21 @@ fn verify(case: &BadCase, folder: &Path) -> (Option<i32>, Value) {
     let at = gateway_model::Timestamp::from_seconds(case.at).to_string();
     let (content, signature) = (content.display().to_string(), signature.display().to_string());
     let ran = lienthong(&[
-        "verify", "--content", &content, "--signature", &signature, "--trust", &anchors, "--intermediates", &intermediates,
-        "--crls", &crls, "--at", &at, "-o", "json",
+        "verify",
+        "--content",
+        &content,
+        "--signature",
+        &signature,
+        "--trust",
+        &anchors,
+        "--intermediates",
+        &intermediates,
+        "--crls",
+        &crls,
+        "--at",
+        &at,
+        "-o",
+        "json",
     ]);
     let verdict = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| {
         panic!("{}: no verdict: {}", case.name, String::from_utf8_lossy(&ran.stderr));

@@ -91,7 +91,10 @@ async fn a_district_that_is_away_delays_only_what_goes_through_it_and_the_rest_f
     federation.local.spawn(1).unwrap();
     federation.local.wait_until_ready(1).await.unwrap();
     let events = watch_to_the_end(&mut sender, &far.id).await;
-    assert!(events.iter().any(|event| event.kind() == v1::EventKind::Delivered && event.gateway == "gw-province"), "{events:#?}");
+    assert!(
+        events.iter().any(|event| event.kind() == v1::EventKind::Delivered && event.gateway == "gw-province"),
+        "{events:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,7 +40,11 @@ async fn openssl_and_python_are_all_that_an_agency_needs() {
 
     let mut command = Command::new(python());
     command.arg(root().join("tests/python/client.py")).arg(stubs.path());
-    command.arg(profile.gateway.trim_start_matches("https://")).args([&profile.certificate, &profile.key, &profile.roots]);
+    command.arg(profile.gateway.trim_start_matches("https://")).args([
+        &profile.certificate,
+        &profile.key,
+        &profile.roots,
+    ]);
     command.args([&seal.certificate, &seal.key]).args([from.as_str(), to.as_str()]).arg(part_bytes.to_string());
     let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));

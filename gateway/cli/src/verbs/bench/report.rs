@@ -1,0 +1,149 @@
+//! The bench's table: figures, the floor, and ratios between them.
+
+use std::time::Duration;
+
+use super::echo::EchoFloor;
+use super::floor::Cost;
+use super::load::Run;
+use crate::output::{self, Form};
+
+/// What the machine can do.
+#[derive(Clone, Debug)]
+pub struct Floor {
+    /// Cores that this program may use.
+    pub cores: usize,
+    /// One signature check on a parsed key.
+    pub check: Cost,
+    /// One gRPC echo of the same bytes, both ends.
+    pub echo: EchoFloor,
+    /// One record in a bare batched append with fsync.
+    pub append: Cost,
+    /// One lone append with fsync.
+    pub sync: Duration,
+}
+
+impl Floor {
+    /// Envelopes a second that nothing could beat: cores ÷ (check + echo + append).
+    pub fn per_second(&self) -> f64 {
+        self.cores as f64 / (self.check.cpu + self.echo.cost.cpu + self.append.cpu).as_secs_f64()
+    }
+
+    /// The time in which nobody could acknowledge faster: one fsync, one check, one echo.
+    pub fn alone(&self) -> Duration {
+        self.sync + self.check.wall + self.echo.alone.p50
+    }
+}
+
+/// What the gateway does.
+#[derive(Clone, Debug)]
+pub struct Ours {
+    /// One in flight.
+    pub alone: Run,
+    /// Sixteen in flight.
+    pub sixteen: Run,
+    /// 256 in flight, one call each.
+    pub many: Run,
+    /// 256 in flight over SubmitMany streams.
+    pub pipelined: Run,
+    /// Resident memory of the gateway at the end.
+    pub memory: Option<u64>,
+}
+
+/// One kind of key.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Which.
+    pub keys: String,
+    /// What the machine can do.
+    pub floor: Floor,
+    /// What the gateway does.
+    pub ours: Ours,
+    /// From the first door into the last folder, over three gateways on this one machine.
+    pub across: Option<Run>,
+}
+
+/// Prints the reports.
+///
+/// # Errors
+/// When they cannot be written as JSON.
+pub fn print(reports: &[Report], form: Form) -> anyhow::Result<()> {
+    if form != Form::Table {
+        return output::print_json(form, &reports.iter().map(json).collect::<Vec<_>>());
+    }
+    for report in reports {
+        let floor = &report.floor;
+        println!("\n{}: {} cores, client and gateway on this machine", report.keys, floor.cores);
+        println!(
+            "floor: {:.0} envelopes/s = {} ÷ (signature check {:.1?} + gRPC echo {:.1?} + batched append {:.1?} of CPU)",
+            floor.per_second(),
+            floor.cores,
+            floor.check.cpu,
+            floor.echo.cost.cpu,
+            floor.append.cpu
+        );
+        println!(
+            "floor alone: {:.0?} = fsync {:.0?} + check {:.0?} + echo {:.0?}",
+            floor.alone(),
+            floor.sync,
+            floor.check.wall,
+            floor.echo.alone.p50
+        );
+        println!("{}", table(report));
+        if let Some(memory) = report.ours.memory {
+            println!("gateway's resident memory after {} envelopes: {} MiB", kept(&report.ours), memory / 1_048_576);
+        }
+    }
+    Ok(())
+}
+
+fn table(report: &Report) -> comfy_table::Table {
+    let mut table = output::table(&["4 KiB envelopes", "per second", "of the floor", "p50", "p99"]);
+    let floor = report.floor.per_second();
+    let mut row = |name: &str, run: &Run, ratio: String| {
+        table.add_row([
+            name.to_owned(),
+            format!("{:.0}", run.per_second),
+            ratio,
+            format!("{:.2?}", run.p50),
+            format!("{:.2?}", run.p99),
+        ]);
+    };
+    let share = |run: &Run| format!("{:.2}", run.per_second / floor);
+    row("1 in flight", &report.ours.alone, format!("{:.2} × floor alone", alone_ratio(report)));
+    row("16 in flight", &report.ours.sixteen, share(&report.ours.sixteen));
+    row("256 in flight, one call each", &report.ours.many, share(&report.ours.many));
+    row("256 in flight, pipelined", &report.ours.pipelined, share(&report.ours.pipelined));
+    if let Some(across) = &report.across {
+        row("over three levels into the folder", across, share(across));
+    }
+    table
+}
+
+fn alone_ratio(report: &Report) -> f64 {
+    report.ours.alone.p50.as_secs_f64() / report.floor.alone().as_secs_f64()
+}
+
+fn kept(ours: &Ours) -> usize {
+    ours.alone.count + ours.sixteen.count + ours.many.count + ours.pipelined.count
+}
+
+fn json(report: &Report) -> serde_json::Value {
+    let floor = report.floor.per_second();
+    let run = |run: &Run| {
+        serde_json::json!({
+            "per_second": run.per_second, "of_the_floor": run.per_second / floor,
+            "p50_seconds": run.p50.as_secs_f64(), "p99_seconds": run.p99.as_secs_f64(), "count": run.count,
+        })
+    };
+    serde_json::json!({
+        "keys": report.keys, "cores": report.floor.cores, "floor_per_second": floor,
+        "floor_cpu_seconds": {
+            "check": report.floor.check.cpu.as_secs_f64(), "echo": report.floor.echo.cost.cpu.as_secs_f64(),
+            "append": report.floor.append.cpu.as_secs_f64(),
+        },
+        "floor_alone_seconds": report.floor.alone().as_secs_f64(), "alone_ratio": alone_ratio(report),
+        "in_flight_1": run(&report.ours.alone), "in_flight_16": run(&report.ours.sixteen),
+        "in_flight_256": run(&report.ours.many), "pipelined_256": run(&report.ours.pipelined),
+        "three_levels": report.across.as_ref().map(run), "memory_bytes": report.ours.memory,
+    })
+}

@@ -1,0 +1,23 @@
+//! `lienthong completions`: completions for a shell.
+
+use clap::{Args, CommandFactory as _};
+
+use crate::exit::Exit;
+
+/// Prints completions for a shell.
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// Which shell.
+    pub shell: clap_complete::Shell,
+}
+
+impl Completions {
+    /// Prints them.
+    ///
+    /// # Errors
+    /// None.
+    pub fn run(self) -> anyhow::Result<Exit> {
+        clap_complete::generate(self.shell, &mut crate::Cli::command(), "lienthong", &mut std::io::stdout());
+        Ok(Exit::Success)
+    }
+}

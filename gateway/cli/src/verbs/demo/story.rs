@@ -1,0 +1,386 @@
+//! The story of one land file, step by step; every claim on the screen is checked before it is made.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use adapters_sdk::seal::Sealer;
+use adapters_sdk::seal::describe::{Content, Description};
+use anyhow::Context as _;
+use bytes::Bytes;
+use certs_dev::province::{Plan, Province};
+use gateway_model::Digest;
+use gateway_model::agency::OperatorRole;
+use gateway_model::envelope::{Case, Part, Priority};
+use gateway_model::id::{AgencyId, EnvelopeId};
+use gateway_model::language::Language;
+use prost::Message as _;
+use proto::v1;
+use proto::v1::operate_service_client::OperateServiceClient;
+use proto::v1::submit_service_client::SubmitServiceClient;
+use tokio_stream::StreamExt as _;
+
+use super::dossier;
+use super::words::Narrator;
+use crate::local::{Local, Options};
+use crate::submit::{PartFile, upload_missing};
+use crate::timeline::Line;
+use crate::trusted;
+use crate::verbs::receipt;
+use crate::verbs::send::describe_part;
+
+/// Longest wait for anything of the story.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running federation and the file on its way.
+pub struct Story {
+    local: Local,
+    narrator: Narrator,
+    file_code: String,
+    papers: Vec<Part>,
+    files: Vec<PartFile>,
+}
+
+/// The dossier after acceptance.
+struct Submitted {
+    sender: AgencyId,
+    id: EnvelopeId,
+}
+
+impl Story {
+    /// Makes the province and starts its gateways.
+    pub async fn begin(folder: &Path, files: &[PathBuf], language: Language) -> anyhow::Result<Self> {
+        let narrator = Narrator::new(language);
+        narrator.step(
+            "Lập một tỉnh hư cấu: khóa, chứng thư số, danh bạ đã ký",
+            "Making an invented province: keys, certificates, a signed directory",
+        );
+        let mut local = Local::lay_out(folder, Plan::province(), &Options::default())?;
+        let province = &local.province;
+        narrator.line(format!("{} {}", province.agencies.len(), language.pick("cơ quan", "agencies")));
+        narrator.line(format!("{}: {}", language.pick("thư mục", "folder"), local.folder.display()));
+        narrator.step(
+            "Khởi động ba trục liên thông: xã, huyện, tỉnh (ba tiến trình, mTLS, kho bền vững)",
+            "Starting three gateways: commune, district, province (three processes, mTLS, durable stores)",
+        );
+        local.start().await?;
+        for gateway in &local.gateways {
+            let process = gateway_process(&local, gateway);
+            narrator.line(format!("{:<12} https://127.0.0.1:{}  pid {process}", gateway.id.as_str(), gateway.port));
+        }
+        let code = code_of(&local.province, &local.province.cast.commune);
+        let file_code = format!("{code}-{}-0975", jiff::Zoned::now().strftime("%y%m%d"));
+        let (papers, files) = gather(&local, files, &file_code).await?;
+        Ok(Self { local, narrator, file_code, papers, files })
+    }
+
+    /// The way there and the way back.
+    pub async fn tell(self) -> anyhow::Result<Self> {
+        let submitted = self.submit().await?;
+        self.follow(&submitted).await?;
+        self.inspect_delivery(&submitted)?;
+        self.verify_receipts(&submitted).await?;
+        self.answer(&submitted).await?;
+        self.narrator.step("Mọi điều nêu trên đều đã được kiểm chứng.", "Everything said above has been verified.");
+        Ok(self)
+    }
+
+    async fn submit(&self) -> anyhow::Result<Submitted> {
+        let cast = &self.local.province.cast;
+        self.narrator.step(
+            "Một cửa cấp xã ký và nộp hồ sơ đất đai tới Văn phòng đăng ký đất đai",
+            "The commune's one-stop desk signs and submits a land file to the land registration office",
+        );
+        self.narrator.line(format!("{} {}", self.narrator.language().pick("mã hồ sơ", "file code"), self.file_code));
+        for part in &self.papers {
+            self.narrator.line(format!("{:<42} {:>9} B  {}", part.name, part.size, part.role));
+        }
+        let id = EnvelopeId(uuid::Uuid::now_v7().into_bytes());
+        let signed = self.sign(id)?;
+        let mut client = SubmitServiceClient::new(self.local.system_profile(&cast.commune)?.open().await?);
+        upload_missing(&mut client, &self.files, &|_| {}).await?;
+        let asked = Instant::now();
+        let request =
+            v1::SubmitRequest { envelope: Some(v1::SignedEnvelope::decode(signed)?), inline_parts: Vec::new() };
+        let first = client.submit(request.clone()).await?.into_inner();
+        let took = asked.elapsed();
+        self.narrator.proved(
+            &format!(
+                "đã kiểm tra hai chữ ký (người có thẩm quyền, cơ quan), lưu bền vững và cấp biên nhận sau {took:.1?}"
+            ),
+            &format!(
+                "two signatures verified (the competent person, the agency), kept durably and receipted in {took:.1?}"
+            ),
+        );
+        let again = client.submit(request).await?.into_inner();
+        anyhow::ensure!(again.duplicate && again.receipt == first.receipt, "the repeat must get the first receipt");
+        self.narrator.proved(
+            "gửi lặp lại là vô hại: nhận đúng biên nhận đầu tiên",
+            "a repeat is harmless: it gets the first receipt",
+        );
+        Ok(Submitted { sender: cast.commune.clone(), id })
+    }
+
+    fn sign(&self, id: EnvelopeId) -> anyhow::Result<Bytes> {
+        let province = &self.local.province;
+        let agency = province.agency(&province.cast.commune).context("the commune")?;
+        let now = trusted::now();
+        let description = Description {
+            id,
+            from: code_of(province, &agency.id),
+            to: vec![code_of(province, &province.cast.land_office)],
+            created_at: now,
+            expires_at: now.plus(Duration::from_secs(30 * 86_400)),
+            priority: Priority::Normal,
+            in_reply_to: None,
+            supersedes: None,
+            case: Some(Case {
+                file_code: self.file_code.clone(),
+                issuer: String::new(),
+                procedure_code: "1.012783".to_owned(),
+                step: "Thẩm định".to_owned(),
+            }),
+            content: Content::Dossier {
+                subject: "Đăng ký biến động quyền sử dụng đất, thửa 118 tờ bản đồ 24".to_owned(),
+                due_on: String::new(),
+                state: "4".to_owned(),
+            },
+            parts: self.papers.clone(),
+        };
+        let bytes = Bytes::from(description.envelope().encode_to_vec());
+        let mut signatures = Vec::new();
+        let person = agency.person.as_ref().context("the commune has a person who signs")?;
+        for (files, role) in [(person, v1::SignatureRole::Person), (&agency.seal, v1::SignatureRole::Agency)] {
+            let sealer = Sealer::from_pem(&std::fs::read(&files.certificate)?, &std::fs::read(&files.key)?)?;
+            signatures.push(v1::Signature { cms: sealer.sign(&bytes)?.into(), role: role.into() });
+        }
+        Ok(v1::SignedEnvelope { envelope: bytes, signatures }.encode_to_vec().into())
+    }
+
+    async fn follow(&self, submitted: &Submitted) -> anyhow::Result<()> {
+        self.narrator.step(
+            "Hồ sơ đi xã → huyện → tỉnh; biên nhận đi ngược về",
+            "The file goes commune → district → province; receipts come back",
+        );
+        let mut client = SubmitServiceClient::new(self.local.system_profile(&submitted.sender)?.open().await?);
+        let request = v1::WatchRequest { sender: submitted.sender.to_string(), envelope_id: submitted.id.to_string() };
+        let mut events = client.watch(request).await?.into_inner();
+        let mut delivered = false;
+        let watching = async {
+            while let Some(event) = events.next().await {
+                let receipt = event?.receipt;
+                let Some(line) = Line::of(receipt.as_ref(), true) else { continue };
+                delivered |= line.event.kind() == v1::EventKind::Delivered;
+                self.narrator.line(line.text(self.narrator.language()));
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(PATIENCE, watching).await.context("the file is still on its way after a minute")??;
+        anyhow::ensure!(delivered, "the way ended without a delivery");
+        Ok(())
+    }
+
+    fn inspect_delivery(&self, submitted: &Submitted) -> anyhow::Result<()> {
+        let office = &self.local.province.cast.land_office;
+        let folder = self.local.system_folder(&self.gateway_of(office)?, office);
+        let found = find_delivery(&folder, |delivered| delivered.envelope_id == submitted.id.to_string())
+            .context("the dossier is not in the land office's folder")?;
+        let wanted: BTreeSet<Digest> = self.papers.iter().map(|part| part.digest).collect();
+        anyhow::ensure!(
+            digests_in(&found.folder.join("parts"))? == wanted,
+            "the papers are not the ones that were sent"
+        );
+        self.narrator.proved(
+            &format!("{} giấy tờ nằm trong thư mục của Văn phòng đăng ký đất đai, nguyên vẹn từng byte", wanted.len()),
+            &format!("{} papers lie in the land office's folder, the same to the byte", wanted.len()),
+        );
+        self.narrator.line(found.folder.display());
+        Ok(())
+    }
+
+    async fn verify_receipts(&self, submitted: &Submitted) -> anyhow::Result<()> {
+        self.narrator.step(
+            "Kiểm tra biên nhận ngoại tuyến: chỉ cần danh bạ đã ký",
+            "Verifying the receipts offline: the signed directory is all it takes",
+        );
+        let mut client = SubmitServiceClient::new(self.local.system_profile(&submitted.sender)?.open().await?);
+        let request =
+            v1::GetReceiptRequest { sender: submitted.sender.to_string(), envelope_id: submitted.id.to_string() };
+        let answer = client.get_receipt(request).await?.into_inner();
+        let file = self.local.folder.join("receipts.bin");
+        std::fs::write(&file, answer.encode_to_vec())?;
+        let opened = trusted::open(&self.local.directory_file(), None, trusted::now())?;
+        let mut seen = BTreeSet::new();
+        for one in &answer.receipts {
+            receipt::check(one, &opened.directory)?;
+            let event = v1::Event::decode(one.event.clone())?;
+            seen.insert((event.gateway.clone(), event.kind().as_str_name()));
+        }
+        for (gateway, kind) in [
+            ("gw-commune", "EVENT_KIND_ACCEPTED"),
+            ("gw-district", "EVENT_KIND_ACCEPTED"),
+            ("gw-province", "EVENT_KIND_ACCEPTED"),
+            ("gw-province", "EVENT_KIND_DELIVERED"),
+        ] {
+            anyhow::ensure!(
+                seen.contains(&(gateway.to_owned(), kind)),
+                "the receipt {kind} of {gateway} has not come back"
+            );
+        }
+        self.narrator.proved(
+            &format!(
+                "{} biên nhận của cả ba trục, mỗi biên nhận là một bằng chứng Merkle có chữ ký",
+                answer.receipts.len()
+            ),
+            &format!("{} receipts of all three gateways, each a signed Merkle proof", answer.receipts.len()),
+        );
+        Ok(())
+    }
+
+    async fn answer(&self, submitted: &Submitted) -> anyhow::Result<()> {
+        self.narrator.step(
+            "Văn phòng đăng ký đất đai thả văn bản trả lời vào thư mục; bộ nối đóng dấu và gửi về xã",
+            "The land office drops its answer into a folder; the adapter seals it and sends it back to the commune",
+        );
+        let province = &self.local.province;
+        let office = &province.cast.land_office;
+        let outgoing = self.local.system_folder(&self.gateway_of(office)?, office).join("outgoing");
+        std::fs::create_dir_all(outgoing.join("ket-qua"))?;
+        let page = dossier::answer(&self.file_code);
+        let file = "Thông báo kết quả.html";
+        std::fs::write(outgoing.join("ket-qua").join(file), &page)?;
+        // The description comes last: it tells the adapter that the drop is complete.
+        let description = format!(
+            "to = [\"{}\"]\nsubject = \"Thông báo kết quả giải quyết hồ sơ {code}\"\nkind = \"dossier\"\nfile_code = \"{code}\"\nfiles = [\"{file}\"]\n\n\
+             [in_reply_to]\nsender = \"{}\"\nid = \"{}\"\n",
+            code_of(province, &submitted.sender),
+            submitted.sender,
+            submitted.id,
+            code = self.file_code,
+        );
+        std::fs::write(outgoing.join("ket-qua.toml"), description)?;
+        let home = self.local.system_folder(&self.gateway_of(&submitted.sender)?, &submitted.sender);
+        let begun = Instant::now();
+        let found = loop {
+            if let Some(found) = find_delivery(&home, |delivered| delivered.file_code == self.file_code) {
+                break found;
+            }
+            anyhow::ensure!(
+                begun.elapsed() < PATIENCE,
+                "the answer is still on its way after a minute; see the logs in {}",
+                self.local.folder.display()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        anyhow::ensure!(
+            digests_in(&found.folder.join("parts"))?.contains(&Digest::of(page.as_bytes())),
+            "the answer is not the one that was sent"
+        );
+        self.narrator
+            .proved("văn bản trả lời đã về tới xã, nguyên vẹn", "the answer is home at the commune, unaltered");
+        self.narrator.line(found.folder.display());
+        self.show_case().await
+    }
+
+    /// The whole case, as the commune's gateway knows it.
+    async fn show_case(&self) -> anyhow::Result<()> {
+        let commune = &self.local.province.cast.commune;
+        let profile = self.local.operator_profile(&self.gateway_of(commune)?, OperatorRole::Viewer)?;
+        let mut client = OperateServiceClient::new(profile.open().await?);
+        let request = v1::TimelineRequest { file_code: self.file_code.clone(), ..Default::default() };
+        let timeline = client.timeline(request).await?.into_inner();
+        anyhow::ensure!(
+            timeline.envelopes.len() == 2,
+            "the case has the dossier and its answer, not {}",
+            timeline.envelopes.len()
+        );
+        self.narrator.step(
+            "Toàn bộ hành trình của hồ sơ, nhìn từ trục cấp xã",
+            "The whole case, seen from the commune's gateway",
+        );
+        println!();
+        crate::verbs::trace::print(&timeline, self.narrator.language());
+        Ok(())
+    }
+
+    /// What a newcomer may try while the gateways run.
+    pub fn invite(&self) -> anyhow::Result<()> {
+        let profile = self.local.folder.join("operator.toml");
+        let gateway = self.gateway_of(&self.local.province.cast.commune)?;
+        std::fs::write(&profile, toml::to_string(&self.local.operator_profile(&gateway, OperatorRole::Operator)?)?)?;
+        self.narrator.step(
+            "Ba trục vẫn đang chạy; thử ba lệnh (Ctrl-C để dừng):",
+            "The three gateways keep running; three commands to try (Ctrl-C ends):",
+        );
+        let program =
+            std::env::current_exe().map_or_else(|_| "lienthong".to_owned(), |path| path.display().to_string());
+        let profile = profile.display();
+        let folder = self.local.folder.display();
+        self.narrator.line(format!("{program} trace {} --profile {profile}", self.file_code));
+        self.narrator.line(format!("{program} msg ls --profile {profile}"));
+        self.narrator
+            .line(format!("{program} receipt verify {folder}/receipts.bin --directory {folder}/directory.bin"));
+        Ok(())
+    }
+
+    fn gateway_of(&self, agency: &AgencyId) -> anyhow::Result<gateway_model::id::GatewayId> {
+        Ok(self.local.province.agency(agency).context("an agency of the cast")?.gateway.clone())
+    }
+}
+
+/// The invented dossier, or the user's own files.
+async fn gather(local: &Local, own: &[PathBuf], file_code: &str) -> anyhow::Result<(Vec<Part>, Vec<PartFile>)> {
+    let (mut parts, mut files) = (Vec::new(), Vec::new());
+    if own.is_empty() {
+        for paper in dossier::write(&local.folder.join("dossier"), file_code)? {
+            let file = PartFile::read(&paper.path).await?;
+            parts.push(Part {
+                media_type: paper.media_type.to_owned(),
+                role: paper.role.to_owned(),
+                ..describe_part(&file)
+            });
+            files.push(file);
+        }
+        return Ok((parts, files));
+    }
+    for path in own {
+        let file = PartFile::read(path).await?;
+        parts.push(describe_part(&file));
+        files.push(file);
+    }
+    Ok((parts, files))
+}
+
+/// A delivery in a drop folder.
+struct Delivered {
+    folder: PathBuf,
+    envelope_id: String,
+    file_code: String,
+}
+
+fn find_delivery(folder: &Path, wanted: impl Fn(&Delivered) -> bool) -> Option<Delivered> {
+    let entries = std::fs::read_dir(folder.join("incoming")).ok()?;
+    entries.flatten().find_map(|entry| {
+        let folder = entry.path();
+        let signed = v1::SignedEnvelope::decode(Bytes::from(std::fs::read(folder.join("envelope.bin")).ok()?)).ok()?;
+        let envelope = v1::Envelope::decode(signed.envelope).ok()?;
+        let file_code = envelope.case.map(|case| case.file_code).unwrap_or_default();
+        Some(Delivered { folder, envelope_id: envelope.id, file_code }).filter(|delivered| wanted(delivered))
+    })
+}
+
+fn digests_in(folder: &Path) -> anyhow::Result<BTreeSet<Digest>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    entries.map(|entry| Ok(Digest::of(&std::fs::read(entry?.path())?))).collect()
+}
+
+/// The code that people write: the first one, or the id.
+fn code_of(province: &Province, agency: &AgencyId) -> String {
+    let found = province.agency(agency).and_then(|agency| agency.codes.first());
+    found.cloned().unwrap_or_else(|| agency.to_string())
+}
+
+fn gateway_process(local: &Local, gateway: &crate::local::LocalGateway) -> u32 {
+    let number = local.gateways.iter().position(|other| other.id == gateway.id);
+    number.and_then(|number| local.process(number)).unwrap_or_default()
+}

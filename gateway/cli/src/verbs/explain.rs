@@ -1,0 +1,39 @@
+//! `lienthong explain`: what a reason code means and what to do.
+
+use clap::Args;
+use gateway_model::Reason;
+use gateway_model::language::Language;
+
+use crate::exit::Exit;
+
+/// Explains a reason code.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The code, such as CERTIFICATE_EXPIRED; without one, every code with its sentence.
+    pub code: Option<String>,
+}
+
+impl Explain {
+    /// Prints the page, or the list.
+    ///
+    /// # Errors
+    /// None; an unknown code ends with [`Exit::NotFound`].
+    pub fn run(self, language: Language) -> anyhow::Result<Exit> {
+        let Some(code) = self.code else {
+            for reason in Reason::ALL {
+                println!("{:<32} {}", reason.code(), reason.message(language));
+            }
+            return Ok(Exit::Success);
+        };
+        match Reason::parse(&code.to_ascii_uppercase()) {
+            Some(reason) => {
+                println!("{}", reason.page().trim_end());
+                Ok(Exit::Success)
+            }
+            None => {
+                eprintln!("lienthong: there is no reason code {code}; `lienthong explain` lists them");
+                Ok(Exit::NotFound)
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `lienthong status`: a gateway in a few numbers.
+
+use clap::Args;
+use gateway_model::language::Language;
+use proto::v1;
+use proto::v1::operate_service_client::OperateServiceClient;
+
+use crate::connect::Connect;
+use crate::exit::Exit;
+use crate::output::{self, Form, local_time, rfc3339};
+
+/// Tells the state of a gateway in a few numbers.
+#[derive(Args, Debug)]
+pub struct Status {
+    #[command(flatten)]
+    connect: Connect,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Form,
+}
+
+impl Status {
+    /// Asks and prints.
+    ///
+    /// # Errors
+    /// When the gateway does not answer or the caller is no operator.
+    pub async fn run(self, language: Language) -> anyhow::Result<Exit> {
+        let mut client = OperateServiceClient::new(self.connect.open().await?);
+        let status = client.get_status(v1::GetStatusRequest {}).await?.into_inner();
+        if self.output != Form::Table {
+            output::print_json(self.output, &[json(&status)])?;
+            return Ok(Exit::Success);
+        }
+        let mut table = output::table(&["", ""]);
+        let word = |vi: &'static str, en: &'static str| language.pick(vi, en).to_owned();
+        let busy =
+            if status.busy { status.busy_reason.clone() } else { word("sẵn sàng nhận", "taking envelopes") };
+        let expires = local_time(status.directory_expires_at.as_ref());
+        for (name, value) in [
+            (word("Cổng", "Gateway"), format!("{} ({})", status.gateway, status.version)),
+            (word("Tình trạng", "State"), busy),
+            (word("Danh bạ", "Directory"), format!("{} ≤ {expires}", status.directory_version)),
+            (word("Gói tin đã lưu", "Envelopes kept"), status.envelopes.to_string()),
+            (word("Đang chờ gửi", "Waiting"), status.waiting.to_string()),
+            (word("Tạm giữ", "Held"), status.held.to_string()),
+            (word("Nhật ký chứng cứ", "Evidence log"), status.log_size.to_string()),
+            (word("Đĩa còn trống", "Disk free"), format!("{} MiB", status.free_bytes / 1_048_576)),
+        ] {
+            table.add_row([name, value]);
+        }
+        println!("{table}");
+        Ok(Exit::Success)
+    }
+}
+
+fn json(status: &v1::GetStatusResponse) -> serde_json::Value {
+    serde_json::json!({
+        "gateway": status.gateway, "version": status.version, "directory_version": status.directory_version,
+        "directory_expires_at": rfc3339(status.directory_expires_at.as_ref()), "envelopes": status.envelopes,
+        "waiting": status.waiting, "held": status.held, "log_size": status.log_size, "free_bytes": status.free_bytes,
+        "busy": status.busy, "busy_reason": status.busy_reason,
+    })
+}
