@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use tests_tidy::{root, settle, sources};
+use tests_tidy::{root, settle, source};
 
 /// Crates in the order of dependency, each with what it may depend on. A crate never depends on one further down.
 const TABLE: &[(&str, &[&str])] = &[
@@ -157,11 +157,11 @@ fn a_crate_is_named_after_its_folder() {
 
 #[test]
 fn every_crate_takes_the_lints_of_the_workspace() {
-    let without = |manifest: &tests_tidy::Source| {
-        let is_package = manifest.text.contains("[package]");
-        (is_package && !manifest.text.contains("[lints]\nworkspace = true")).then(|| manifest.path.clone())
+    let without = |(name, manifest): &(String, String)| {
+        let text = source(manifest.trim_start_matches('/')).map(|source| source.text).unwrap_or_default();
+        (!text.contains("[lints]\nworkspace = true")).then(|| name.clone())
     };
-    let complaints: Vec<String> = sources("Cargo.toml").iter().filter_map(without).collect();
+    let complaints: Vec<String> = manifests().iter().filter_map(without).collect();
     settle(&complaints, "add `[lints]` with `workspace = true` to the manifest");
 }
 
