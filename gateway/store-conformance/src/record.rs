@@ -61,6 +61,27 @@ pub async fn a_recorded_receipt_moves_only_what_it_names(suite: Suite) {
     assert_eq!(suite.row(second).await.state, crate::suite::waiting(0));
 }
 
+/// What is forwarded further on is still waited for: nothing waits without a wake-up.
+pub async fn a_recorded_receipt_that_ends_nothing_keeps_the_wake_up(suite: Suite) {
+    let (seq, lease) = suite.leased().await;
+    let forwarded = DeliveryState::Forwarded { next: gateway_id(OTHER) };
+    suite.settle(Settle { wake: Some(at(900)), ..settlement(lease, 1, forwarded.clone()) }).await;
+    let states = vec![(delivery_id(1), forwarded.clone())];
+    suite.store.record(record(1, foreign(EventKind::Forwarded, 1), states)).await.unwrap();
+    let row = suite.row(seq).await;
+    assert_eq!((row.state, row.wake, row.since), (forwarded, Some(at(900)), at(1)));
+    assert_eq!(suite.store.next_due().await.unwrap(), Some(at(900)));
+}
+
+/// A receipt about one envelope moves no other one, whatever its record says.
+pub async fn a_record_never_moves_a_delivery_of_another_envelope(suite: Suite) {
+    suite.accept(1, "a", 0).await;
+    let other = suite.accept(2, "a", 0).await.seq;
+    let states = vec![(delivery_id(2), DeliveryState::Delivered), (delivery_id(3), DeliveryState::Delivered)];
+    suite.store.record(record(1, foreign(EventKind::Delivered, 1), states)).await.unwrap();
+    assert_eq!(suite.row(other).await.state, crate::suite::waiting(0));
+}
+
 /// A delivery that a receipt has finished is out of its worker's hands.
 pub async fn a_recorded_receipt_fences_a_lease_in_flight(suite: Suite) {
     let (seq, lease) = suite.leased().await;

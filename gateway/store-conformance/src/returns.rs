@@ -51,6 +51,29 @@ pub async fn a_record_passes_the_foreign_receipt_back_byte_for_byte(suite: Suite
     assert_ne!(own.id, foreign.id);
 }
 
+/// A return is a receipt; a step without it is refused as a whole.
+pub async fn a_return_of_a_receipt_that_the_step_does_not_have_is_refused(suite: Suite) {
+    let (seq, lease) = suite.leased().await;
+    let before = suite.row(seq).await;
+    let without_foreign = Settle {
+        returns: vec![back(ReturnWhat::ThisLeaf, 20), back(ReturnWhat::Foreign, 20)],
+        ..settlement(lease, 1, DeliveryState::Delivered)
+    };
+    assert_conflict(suite.store.settle(without_foreign).await, Conflict::Unknown);
+    let without_leaf = Settle {
+        leaf: None,
+        returns: vec![back(ReturnWhat::ThisLeaf, 20)],
+        ..settlement(lease, 1, crate::suite::waiting(9))
+    };
+    assert_conflict(suite.store.settle(without_leaf).await, Conflict::Unknown);
+    let returns = vec![back(ReturnWhat::Foreign, 20)];
+    let step = Change { returns, ..change(delivery_id(1), DeliveryStatus::Waiting, 1, DeliveryState::Returned) };
+    assert_conflict(suite.store.change(step).await, Conflict::Unknown);
+    assert_eq!((suite.row(seq).await, suite.log_size().await), (before, 1));
+    assert_eq!(suite.store.counts().await.unwrap().returns, 0);
+    suite.settle(settlement(lease, 1, DeliveryState::Delivered)).await;
+}
+
 /// A return is work like any other: it is told, leased and due again.
 pub async fn a_return_has_its_own_wake_up_and_its_own_lease(suite: Suite) {
     set_out(&suite).await;

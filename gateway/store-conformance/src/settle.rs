@@ -161,3 +161,19 @@ pub async fn a_settlement_keeps_the_foreign_receipt_that_it_rests_on(suite: Suit
     assert_eq!(suite.history(seq).await, [EventKind::Accepted, EventKind::Accepted, EventKind::Forwarded]);
     assert_eq!(suite.log_size().await, 2, "a foreign receipt is no leaf of ours");
 }
+
+/// A delivery that is handed over again brings the same receipt again: it is one receipt.
+pub async fn a_foreign_receipt_of_two_settlements_is_kept_once(suite: Suite) {
+    let (seq, lease) = suite.leased().await;
+    let forwarded = DeliveryState::Forwarded { next: gateway_id(OTHER) };
+    let settle = |lease, now| Settle {
+        foreign: Some(foreign(EventKind::Accepted, 1)),
+        wake: Some(at(now + 100)),
+        ..settlement(lease, now, forwarded.clone())
+    };
+    suite.settle(settle(lease, 1)).await;
+    let again = lease_of(&suite.claim("a", 101).await[0]);
+    suite.settle(settle(again, 101)).await;
+    use EventKind::{Accepted, Forwarded};
+    assert_eq!(suite.history(seq).await, [Accepted, Accepted, Forwarded, Forwarded]);
+}

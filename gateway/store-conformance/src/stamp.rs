@@ -52,6 +52,7 @@ macro_rules! store_suite {
             a_state_without_a_wake_up_is_never_due,
             a_settlement_may_change_the_lane_and_who_serves,
             a_settlement_keeps_the_foreign_receipt_that_it_rests_on,
+            a_foreign_receipt_of_two_settlements_is_kept_once,
         }
         $crate::store_behaviours! { $backend, change:
             a_change_moves_the_row_and_appends_its_leaf,
@@ -66,6 +67,8 @@ macro_rules! store_suite {
             a_recorded_receipt_moves_what_was_forwarded_and_clears_its_wake_up,
             a_recorded_receipt_leaves_final_states_alone,
             a_recorded_receipt_moves_only_what_it_names,
+            a_recorded_receipt_that_ends_nothing_keeps_the_wake_up,
+            a_record_never_moves_a_delivery_of_another_envelope,
             a_recorded_receipt_fences_a_lease_in_flight,
             a_receipt_about_an_unknown_envelope_is_refused,
             a_receipt_that_a_settlement_brought_is_known,
@@ -74,6 +77,7 @@ macro_rules! store_suite {
             a_return_of_this_leaf_carries_the_receipt_of_the_step,
             a_change_sends_its_receipt_back_too,
             a_record_passes_the_foreign_receipt_back_byte_for_byte,
+            a_return_of_a_receipt_that_the_step_does_not_have_is_refused,
             a_return_has_its_own_wake_up_and_its_own_lease,
             a_return_that_is_done_is_gone_without_a_leaf,
             a_return_that_waits_is_due_again_and_counts_its_attempt,

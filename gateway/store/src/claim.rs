@@ -111,7 +111,7 @@ pub struct NewReturn {
     pub what: ReturnWhat,
 }
 
-/// Which receipt is brought back.
+/// Which receipt is brought back. A step that names one which it does not have is refused with [`Conflict::Unknown`](crate::Conflict::Unknown).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReturnWhat {
     /// The receipt of the leaf of this very commit.

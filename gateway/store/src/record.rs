@@ -17,7 +17,8 @@ pub struct Record {
     pub foreign: ForeignReceipt,
     /// When.
     pub at: Timestamp,
-    /// New states it brings; applied to deliveries whose state is not final yet, others are left alone.
+    /// New states it brings; applied to deliveries of this envelope whose state is not final yet, others are left alone. A state of the same
+    /// status that has no wake-up of its own keeps the one that stands.
     pub states: Vec<(DeliveryId, DeliveryState)>,
     /// Serialized RECORDED event of this gateway.
     pub leaf: Bytes,
