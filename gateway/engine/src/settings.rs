@@ -28,7 +28,7 @@ pub struct Settings {
     pub gate_backoff: Backoff,
     /// Attempts after which a delivery that fails by itself (not with its destination) is held.
     pub attempts_max: u32,
-    /// Breakdowns of an adapter after which the delivery is held.
+    /// Attempts after which a delivery is held when its adapter breaks down twice in a row.
     pub panics_max: u32,
     /// After this a missing final receipt raises an alarm.
     pub receipt_overdue_after: Duration,

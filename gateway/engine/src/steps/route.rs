@@ -71,19 +71,22 @@ pub fn way(directory: &Directory, me: &GatewayId, serving: &AgencyId, hops: &[Ga
 
 fn next(directory: &Directory, me: &GatewayId, target: &GatewayId) -> Option<GatewayId> {
     let down = directory.ladder(target);
-    let across = |rung: &GatewayId| -> Option<GatewayId> {
-        let links = directory.gateway(rung).map(|gateway| gateway.direct_links.as_slice()).unwrap_or_default();
-        let standing = down.iter().position(|step| step.id == *rung);
-        // The lowest rung of the recipient's ladder that can be reached from here in one step.
-        let reachable = |(index, step): &(usize, &&gateway_model::agency::Gateway)| {
-            standing == Some(index + 1) || links.contains(&step.id)
-        };
-        let below = down.iter().take(standing.unwrap_or(down.len())).enumerate();
-        below.into_iter().find(reachable).map(|(_, step)| step.id.clone())
-    };
     let up = directory.ladder(me);
-    let crossing = up.iter().position(|rung| across(&rung.id).is_some())?;
-    if crossing == 0 { across(me) } else { up.get(1).map(|parent| parent.id.clone()) }
+    // The first rung of our ladder from which the recipient's can be reached.
+    let crossing = up.iter().position(|rung| {
+        let stands = down.iter().any(|step| step.id == rung.id);
+        stands || down.iter().any(|step| rung.direct_links.contains(&step.id))
+    })?;
+    if crossing > 0 {
+        return up.get(1).map(|parent| parent.id.clone());
+    }
+    // From here: to the lowest rung of the recipient's ladder that is one step away, by the ladder itself or by a link.
+    let here = up.first()?;
+    let standing = down.iter().position(|step| step.id == *me);
+    let below = down.iter().take(standing.unwrap_or(down.len())).enumerate();
+    let mut reachable =
+        below.filter(|(index, step)| standing == Some(index + 1) || here.direct_links.contains(&step.id));
+    reachable.next().map(|(_, step)| step.id.clone())
 }
 
 /// The delivery rows of an envelope that is about to be kept: one a recipient that this hop is to serve.

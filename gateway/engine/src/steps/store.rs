@@ -1,11 +1,12 @@
 //! Store: the envelope, its deliveries and its ACCEPTED leaf become durable in one commit. Only then is it accepted.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use gateway_evidence::{Event, EventKind, RevocationUsed, Verification};
 use gateway_model::agency::Hop;
-use gateway_model::id::AgencyId;
+use gateway_model::id::{AgencyId, DeliveryId};
 use gateway_model::{Digest, Reason, Refusal};
 use gateway_store::accept::{Accept, Arrival, NewDelivery, NewEnvelope, PartRef};
 use gateway_store::parts::{PartError, PartFault};
@@ -80,6 +81,7 @@ pub(crate) async fn keep(
 ) -> Result<Accepted, Refusal> {
     let leaf = accepted_event(engine, submission, admitted, verified, &deliveries).encode();
     let arrival = arrival(submission, admitted);
+    let ids: Vec<DeliveryId> = deliveries.iter().map(|delivery| delivery.id).collect();
     let accept = Accept { envelope: NewEnvelope::new(verified, arrival), deliveries, leaf };
     match engine.store.accept(accept).await {
         Ok(accepted) => Ok(Accepted {
@@ -89,21 +91,31 @@ pub(crate) async fn keep(
             receipt: accepted.receipt,
             duplicate: accepted.duplicate,
         }),
-        Err(StoreError::Unknown { what }) => read_back(engine, verified, what).await,
+        Err(StoreError::Unknown { what }) => read_back(engine, verified, &ids, what).await,
         Err(error) => Err(store_refusal(engine, &error)),
     }
 }
 
-/// The store cannot say whether it happened: what is kept tells.
-async fn read_back(engine: &Core, verified: &VerifiedEnvelope, what: String) -> Result<Accepted, Refusal> {
-    let unknown = StoreError::Unknown { what };
-    let row = engine.store.find(verified.key()).await.map_err(|error| store_refusal(engine, &error))?;
-    let Some(row) = row else { return Err(store_refusal(engine, &unknown)) };
+/// The store cannot say whether it happened: what is kept tells. The envelope alone does not: a gateway may bring the rest of a broadcast
+/// later, and then each of its recipients has to be there.
+async fn read_back(
+    engine: &Core,
+    verified: &VerifiedEnvelope,
+    ids: &[DeliveryId],
+    what: String,
+) -> Result<Accepted, Refusal> {
+    let refuse = |error| store_refusal(engine, &error);
+    let unknown = || store_refusal(engine, &StoreError::Unknown { what: what.clone() });
+    let row = engine.store.find(verified.key()).await.map_err(refuse)?.ok_or_else(unknown)?;
     if row.digest != verified.digest() {
         return Err(Refusal::new(Reason::EnvelopeIdReused).at("id"));
     }
-    let receipt = engine.store.receipt(row.accepted_leaf).await.map_err(|error| store_refusal(engine, &error))?;
-    let receipt = receipt.ok_or_else(|| store_refusal(engine, &unknown))?;
+    let kept: HashSet<DeliveryId> =
+        engine.store.deliveries(row.seq).await.map_err(refuse)?.into_iter().map(|delivery| delivery.id).collect();
+    if !ids.iter().all(|id| kept.contains(id)) {
+        return Err(unknown());
+    }
+    let receipt = engine.store.receipt(row.accepted_leaf).await.map_err(refuse)?.ok_or_else(unknown)?;
     Ok(Accepted { key: row.key, digest: row.digest, seq: row.seq, receipt, duplicate: false })
 }
 

@@ -96,7 +96,8 @@ impl FakeSystem {
 #[async_trait]
 impl Adapter for FakeSystem {
     async fn deliver(&self, delivery: &Delivery) -> Outcome {
-        let defer = |reason, retry_after, scope| Outcome::Deferred { reason, detail: "told to".to_owned(), retry_after, scope };
+        let defer =
+            |reason, retry_after, scope| Outcome::Deferred { reason, detail: "told to".to_owned(), retry_after, scope };
         match self.answer(delivery) {
             Answer::Take => {
                 self.take(delivery);
@@ -139,7 +140,15 @@ impl Node {
     }
 
     pub fn with(id: &'static str, settings: Settings, relay: Option<Arc<dyn RelayAdapters>>) -> Self {
-        let clock = Arc::new(ManualClock::at(START));
+        Self::at(id, Arc::new(ManualClock::at(START)), settings, relay)
+    }
+
+    pub fn at(
+        id: &'static str,
+        clock: Arc<ManualClock>,
+        settings: Settings,
+        relay: Option<Arc<dyn RelayAdapters>>,
+    ) -> Self {
         let parts = {
             let clock = clock.clone();
             Arc::new(MemoryParts::new(move || clock.now()))
@@ -154,6 +163,16 @@ impl Node {
     /// The process dies and starts again: only what the store keeps is left.
     pub fn restart(&mut self) {
         self.memory = Arc::new(self.memory.reopen());
+        self.start();
+    }
+
+    /// The process starts again on an empty disk.
+    pub fn restart_empty(&mut self) {
+        self.memory = Arc::new(MemoryStore::new(log_signer(self.id)));
+        self.start();
+    }
+
+    fn start(&mut self) {
         let relay = self.relay.clone();
         let (engine, faults) =
             build(self.id, &self.memory, &self.clock, &self.parts, &self.trust, &self.system, self.settings, relay);

@@ -140,7 +140,8 @@ impl Case<'_> {
     fn waiting(&self, reason: Reason, retry_after: Option<std::time::Duration>, scope: Scope) -> Ending {
         let (engine, attempt) = (self.engine, self.load.attempt());
         let settings = &engine.settings;
-        if scope == Scope::Delivery && reason == Reason::AdapterPanicked && attempt >= settings.panics_max {
+        let again = self.load.rows.iter().all(|(row, _)| row.state.reason() == Some(reason));
+        if scope == Scope::Delivery && reason == Reason::AdapterPanicked && again && attempt >= settings.panics_max {
             return self.held(Reason::AdapterPanicked, Attempted::Yes);
         }
         if scope == Scope::Delivery && attempt >= settings.attempts_max {
