@@ -120,6 +120,25 @@ pub async fn many_tasks_with_the_same_envelope_get_one_receipt(suite: Suite) {
     assert_eq!((suite.log_size().await, suite.claim("a", 0).await.len()), (1, 1));
 }
 
+/// Two envelopes under one id that arrive at the same instant: one is kept, the other one refused.
+pub async fn of_two_digests_at_once_one_is_kept_and_the_other_refused(suite: Suite) {
+    for number in 0..10 {
+        let one = suite.fixture.envelope(number);
+        let other = suite.fixture.sign(&v1::Envelope { priority: v1::Priority::Urgent.into(), ..draft(number) });
+        let tasks: Vec<_> = [one, other]
+            .map(|envelope| {
+                let store = Arc::clone(&suite.store);
+                tokio::spawn(async move { store.accept(acceptance(&envelope)).await })
+            })
+            .into();
+        let answers: Vec<_> = futures::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+        let refused = answers.into_iter().find(Result::is_err).unwrap();
+        assert_conflict(refused, Conflict::OtherDigest);
+        assert_eq!(suite.log_size().await, number + 1);
+    }
+}
+
 /// Concurrent acceptances share commits; each still has a place of its own in the log.
 pub async fn many_envelopes_at_once_get_leaves_without_gaps(suite: Suite) {
     let suite = Arc::new(suite);

@@ -1,5 +1,7 @@
 //! Changing from outside of a lease: an operator, a sweep, a new directory.
 
+use std::sync::Arc;
+
 use gateway_evidence::EventKind;
 use gateway_model::Reason;
 use gateway_model::state::{DeliveryState, DeliveryStatus};
@@ -81,4 +83,21 @@ pub async fn a_released_delivery_is_due_in_its_new_lane(suite: Suite) {
     assert_eq!((row.recipient.serving, row.lane, row.wake), (agency("province"), lane("b"), Some(at(5))));
     assert!(suite.claim("a", 5).await.is_empty());
     assert_eq!(suite.claim("b", 5).await.len(), 1);
+}
+
+/// Operators that press the same button at the same instant: one of them has done it.
+pub async fn of_many_changes_at_once_one_is_made(suite: Suite) {
+    let seq = suite.accept(1, "a", 0).await.seq;
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let store = Arc::clone(&suite.store);
+            tokio::spawn(async move { store.change(change(delivery_id(1), DeliveryStatus::Waiting, 1, HELD)).await })
+        })
+        .collect();
+    let answers: Vec<_> = futures::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    for refused in answers.into_iter().filter(Result::is_err) {
+        assert_conflict(refused, Conflict::Status);
+    }
+    assert_eq!(suite.history(seq).await, [EventKind::Accepted, EventKind::Released]);
 }

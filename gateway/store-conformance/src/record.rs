@@ -1,5 +1,7 @@
 //! Recording what another gateway says: once, and never against a final state.
 
+use std::sync::Arc;
+
 use gateway_evidence::EventKind;
 use gateway_model::Reason;
 use gateway_model::state::DeliveryState;
@@ -109,4 +111,19 @@ pub async fn a_receipt_that_a_settlement_brought_is_known(suite: Suite) {
     let events = suite.events(seq).await.len();
     assert_eq!(suite.store.record(record(1, theirs, Vec::new())).await.unwrap(), Recorded::Known);
     assert_eq!((suite.events(seq).await.len(), suite.log_size().await), (events, 2));
+}
+
+/// Receipts come back by several ways at the same instant: one is new.
+pub async fn of_many_records_of_one_receipt_at_once_one_is_new(suite: Suite) {
+    let seq = suite.accept(1, "a", 0).await.seq;
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let store = Arc::clone(&suite.store);
+            let step = record(1, foreign(EventKind::Delivered, 1), vec![(delivery_id(1), DeliveryState::Delivered)]);
+            tokio::spawn(async move { store.record(step).await.unwrap() })
+        })
+        .collect();
+    let answers: Vec<_> = futures::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(answers.iter().filter(|answer| **answer == Recorded::New).count(), 1);
+    assert_eq!((suite.events(seq).await.len(), suite.log_size().await), (3, 2));
 }

@@ -1,5 +1,7 @@
 //! Settling: by the holder of the lease, once, and with the next wake-up in the same commit.
 
+use std::sync::Arc;
+
 use gateway_evidence::EventKind;
 use gateway_model::Reason;
 use gateway_model::state::DeliveryState;
@@ -176,4 +178,21 @@ pub async fn a_foreign_receipt_of_two_settlements_is_kept_once(suite: Suite) {
     suite.settle(settle(again, 101)).await;
     use EventKind::{Accepted, Forwarded};
     assert_eq!(suite.history(seq).await, [Accepted, Accepted, Forwarded, Forwarded]);
+}
+
+/// A worker that answers twice, or two that believe they hold the same lease: one of them does.
+pub async fn of_many_settlements_of_one_lease_at_once_one_holds(suite: Suite) {
+    let (seq, lease) = suite.leased().await;
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let store = Arc::clone(&suite.store);
+            tokio::spawn(async move { store.settle(settlement(lease, 1, DeliveryState::Delivered)).await })
+        })
+        .collect();
+    let answers: Vec<_> = futures::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    for refused in answers.into_iter().filter(Result::is_err) {
+        assert_conflict(refused, Conflict::Stale);
+    }
+    assert_eq!((suite.row(seq).await.attempts, suite.log_size().await), (1, 2));
 }

@@ -12,6 +12,7 @@ macro_rules! store_suite {
             the_rest_of_a_broadcast_adds_its_deliveries_and_a_leaf_of_its_own,
             a_duplicate_leaves_a_delivery_where_it_is,
             many_tasks_with_the_same_envelope_get_one_receipt,
+            of_two_digests_at_once_one_is_kept_and_the_other_refused,
             many_envelopes_at_once_get_leaves_without_gaps,
             a_delivery_without_a_way_is_kept_as_held_and_is_never_due,
             a_broadcast_to_very_many_is_kept_whole,
@@ -53,6 +54,7 @@ macro_rules! store_suite {
             a_settlement_may_change_the_lane_and_who_serves,
             a_settlement_keeps_the_foreign_receipt_that_it_rests_on,
             a_foreign_receipt_of_two_settlements_is_kept_once,
+            of_many_settlements_of_one_lease_at_once_one_holds,
         }
         $crate::store_behaviours! { $backend, change:
             a_change_moves_the_row_and_appends_its_leaf,
@@ -61,6 +63,7 @@ macro_rules! store_suite {
             a_change_fences_a_lease_in_flight,
             a_retry_now_fences_a_lease_in_flight_and_is_due,
             a_released_delivery_is_due_in_its_new_lane,
+            of_many_changes_at_once_one_is_made,
         }
         $crate::store_behaviours! { $backend, record:
             a_foreign_receipt_is_recorded_once,
@@ -72,6 +75,7 @@ macro_rules! store_suite {
             a_recorded_receipt_fences_a_lease_in_flight,
             a_receipt_about_an_unknown_envelope_is_refused,
             a_receipt_that_a_settlement_brought_is_known,
+            of_many_records_of_one_receipt_at_once_one_is_new,
         }
         $crate::store_behaviours! { $backend, returns:
             a_return_of_this_leaf_carries_the_receipt_of_the_step,

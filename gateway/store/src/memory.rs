@@ -1,7 +1,7 @@
 //! The store in memory: the whole contract without a disk, for simulation, for tests, and for reading.
 //!
-//! Each step is one call under one lock: it decides first and writes after, so that a refused step has written nothing. [`state`] has the
-//! rows and the steps, [`queue`] the wake-ups and leases, [`read`] the questions, [`parts`] the attachments.
+//! Each step is one call under one lock: it decides first and writes after, so that a refused step has written nothing. `state` has the
+//! rows and the steps, `queue` the wake-ups and leases, `read` the questions, `parts` the attachments.
 
 mod parts;
 mod queue;
