@@ -19,6 +19,7 @@ use crate::key::Message;
 use crate::revocation::RevocationUsed;
 use crate::signer::find_leaf;
 use crate::trust::Trust;
+use crate::verify::VerifyTime;
 
 /// The content that signatures are over, hashed once.
 #[derive(Clone, Copy, Debug)]
@@ -207,17 +208,52 @@ impl NotRevoked {
     }
 }
 
-/// Everything about one signature.
+/// One signature of an envelope with its three proofs, all about the same certificate.
 #[derive(Debug)]
 pub struct Signer<'a> {
+    role: SignatureRole,
+    signature: SignatureValid<'a>,
+    chain: ChainTrusted,
+    revocation: NotRevoked,
+}
+
+impl<'a> Signer<'a> {
+    /// Proves one signature from its bytes to its revocation.
+    ///
+    /// # Errors
+    /// The first step that does not hold.
+    pub fn check(
+        content: &Content<'_>,
+        cms: &'a CmsSignature<'a>,
+        role: SignatureRole,
+        trust: &Trust,
+        time: VerifyTime,
+    ) -> Result<Self, Refusal> {
+        let signature = SignatureValid::check(content, cms, trust)?;
+        let chain = ChainTrusted::check(&signature, trust, time.at)?;
+        let revocation = NotRevoked::check(&chain, trust, time.at, time.now)?;
+        Ok(Self { role, signature, chain, revocation })
+    }
+
     /// In which role it stands.
-    pub role: SignatureRole,
-    /// It verifies.
-    pub signature: SignatureValid<'a>,
-    /// It is trusted.
-    pub chain: ChainTrusted,
-    /// It is not revoked.
-    pub revocation: NotRevoked,
+    pub fn role(&self) -> SignatureRole {
+        self.role
+    }
+
+    /// The signer's certificate.
+    pub fn certificate(&self) -> &Arc<Certificate> {
+        self.signature.certificate()
+    }
+
+    /// The certificates, the signer's first, the anchor last.
+    pub fn chain(&self) -> &[Arc<Certificate>] {
+        self.chain.certificates()
+    }
+
+    /// The revocation lists relied on.
+    pub fn revocation(&self) -> &[RevocationUsed] {
+        self.revocation.used()
+    }
 }
 
 /// The signers may sign for the sender in their roles, and the hop may bring what the sender signed.
@@ -272,7 +308,7 @@ fn check_hop(sender: &Agency, directory: &Directory, hop: &Hop) -> Result<(), Re
 }
 
 fn check_registration(sender: &Agency, signer: &Signer<'_>, at: Timestamp) -> Result<(), Refusal> {
-    let digest = signer.signature.certificate().digest();
+    let digest = signer.certificate().digest();
     let mut registrations = sender.signers.iter().filter(|registration| registration.certificate == digest).peekable();
     if registrations.peek().is_none() {
         return Err(Refusal::new(Reason::SignerNotRegistered).saw(format!("{digest:?} for {}", sender.id)));

@@ -143,7 +143,7 @@ impl Trust {
         &self.revocation
     }
 
-    /// The first instant after which a revocation list counts as stale, with what the most patient anchor allows; for an alarm in time.
+    /// When the first of the revocation lists is due for renewal: what an alarm in time watches.
     pub fn revocation_fresh_until(&self) -> Option<Timestamp> {
         self.revocation.lists().iter().map(|list| list.used().next_update).min()
     }

@@ -105,19 +105,17 @@ impl VerifiedEnvelope {
 
 impl VerificationFacts {
     fn of(directory_version: u64, signers: &[Signer<'_>]) -> Self {
-        let verified = |signer: &Signer<'_>| VerifiedSigner {
-            certificate: signer.signature.certificate().digest(),
-            role: signer.role,
-        };
+        let verified =
+            |signer: &Signer<'_>| VerifiedSigner { certificate: signer.certificate().digest(), role: signer.role() };
         let mut revocation: Vec<RevocationUsed> = Vec::new();
-        for used in signers.iter().flat_map(|signer| signer.revocation.used()) {
+        for used in signers.iter().flat_map(|signer| signer.revocation()) {
             if !revocation.contains(used) {
                 revocation.push(*used);
             }
         }
         Self {
             directory_version,
-            signer_certificates: signers.iter().map(|signer| signer.signature.certificate().digest()).collect(),
+            signer_certificates: signers.iter().map(|signer| signer.certificate().digest()).collect(),
             signers: signers.iter().map(verified).collect(),
             revocation,
         }

@@ -5,10 +5,7 @@ use gateway_model::agency::Hop;
 use gateway_model::{Refusal, Timestamp};
 
 use crate::cms::CmsSignature;
-use crate::proof::{
-    Addressed, ChainTrusted, Content, DirectoryCurrent, InTime, NotRevoked, SignatureValid, Signer, SignerBound,
-    WellFormed,
-};
+use crate::proof::{Addressed, Content, DirectoryCurrent, InTime, Signer, SignerBound, WellFormed};
 use crate::snapshot::Snapshot;
 use crate::verified::{Proofs, VerifiedEnvelope};
 use crate::wire::{SignedParts, read_signed};
@@ -39,18 +36,15 @@ pub fn verify(
     hop: &Hop,
     time: VerifyTime,
 ) -> Result<VerifiedEnvelope, Refusal> {
+    // An acceptance that lies ahead of our clock is none: it would let certificates in before their time.
+    let time = VerifyTime { at: time.at.min(time.now), ..time };
     let current = DirectoryCurrent::check(snapshot.directory(), time.now)?;
     let parts = read_signed(&raw.signed)?;
     let content = Content::new(&parts.envelope);
     let signatures = read_signatures(&parts)?;
     let mut signers = Vec::with_capacity(signatures.len());
     for (position, (cms, part)) in signatures.iter().zip(&parts.signatures).enumerate() {
-        let trust = snapshot.trust();
-        let signer = SignatureValid::check(&content, cms, trust).and_then(|signature| {
-            let chain = ChainTrusted::check(&signature, trust, time.at)?;
-            let revocation = NotRevoked::check(&chain, trust, time.at, time.now)?;
-            Ok(Signer { role: part.role, signature, chain, revocation })
-        });
+        let signer = Signer::check(&content, cms, part.role, snapshot.trust(), time);
         signers.push(signer.map_err(|refusal| refusal.at(format!("signatures[{position}]")))?);
     }
     let well_formed = WellFormed::check(&parts.envelope)?;

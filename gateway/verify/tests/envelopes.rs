@@ -278,6 +278,13 @@ fn a_signer_is_registered_for_the_sender_the_time_and_the_role() {
 }
 
 #[test]
+fn an_acceptance_in_the_future_does_not_count() {
+    let received = sealed(envelope().encode_to_vec());
+    let ahead = VerifyTime { at: at(10 * 365 * 86_400), ..now() };
+    assert!(verify(&received, &STAGE.snapshot, &sender_system(), ahead).is_ok(), "judged as of now, not in ten years");
+}
+
+#[test]
 fn only_a_legacy_registration_lets_the_signing_certificate_be_missing() {
     let bytes = envelope().encode_to_vec();
     let judged = |credential| {

@@ -140,9 +140,10 @@ impl RevocationList {
     pub fn covers(&self, certificate: &Certificate) -> bool {
         let is_ca = certificate.extensions().says_ca();
         let names = &certificate.extensions().distribution_points;
-        let names_point = |name: &Box<[u8]>| names.contains(name);
         let is_kind = if is_ca { !self.scope.only_users } else { !self.scope.only_authorities };
-        is_kind && (self.scope.distribution_points.is_empty() || self.scope.distribution_points.iter().any(names_point))
+        is_kind
+            && (self.scope.distribution_points.is_empty()
+                || self.scope.distribution_points.iter().any(|name| names.contains(name)))
     }
 }
 
