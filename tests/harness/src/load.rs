@@ -66,6 +66,7 @@ async fn send(sender: Sender, to: AgencyId, enough: Arc<AtomicBool>) -> anyhow::
             submit_until_acknowledged(&mut client, request).await?;
         }
         journal.push((envelope.id, receipt));
+        // The rest is the load itself: a steady rate.
         tokio::time::sleep(PACE).await;
     }
     Ok(journal)
@@ -78,6 +79,7 @@ async fn submit_until_acknowledged(
     loop {
         match client.submit(request.clone()).await {
             Ok(answer) => return Ok(answer.into_inner().receipt.unwrap_or_default()),
+            // What a sender does when the gateway is away: wait a little, send the same again.
             Err(status) if is_passing(status.code()) => tokio::time::sleep(Duration::from_millis(10)).await,
             Err(status) => return Err(status.into()),
         }
