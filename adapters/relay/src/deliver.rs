@@ -161,6 +161,9 @@ enum HandOver {
 impl Adapter for PeerRelay {
     async fn deliver(&self, delivery: &Delivery) -> Outcome {
         let lease = delivery.deadline.since((self.wiring.now)()).saturating_sub(SETTLE_TIME);
+        if lease.is_zero() {
+            return Fault::TooSlow.outcome();
+        }
         let until = Instant::now() + lease.min(self.wiring.settings.call_time_max);
         let answers_before = self.answers.load(Ordering::Relaxed);
         match timeout_at(until, self.hand_over(delivery)).await {
