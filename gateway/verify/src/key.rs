@@ -258,3 +258,112 @@ fn curve_kind(mut parameters: Reader<'_>) -> Result<KeyKind, DerError> {
         other => KeyKind::Weak(format!("the curve {}", dotted(other))),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use openssl::ec::{Asn1Flag, EcGroup, EcKey};
+    use openssl::hash::MessageDigest;
+    use openssl::nid::Nid;
+    use openssl::pkey::{PKey, Private};
+    use openssl::rsa::{Padding as OpensslPadding, Rsa};
+    use openssl::sign::{RsaPssSaltlen, Signer};
+
+    use super::*;
+
+    const MESSAGE: &[u8] = b"signed attributes";
+
+    fn curve(nid: Nid) -> PKey<Private> {
+        let group = EcGroup::from_curve_name(nid).unwrap();
+        PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap()
+    }
+
+    fn rsa(bits: u32) -> PKey<Private> {
+        PKey::from_rsa(Rsa::generate(bits).unwrap()).unwrap()
+    }
+
+    fn read(key: &PKey<Private>) -> PublicKey {
+        PublicKey::read(&key.public_key_to_der().unwrap()).unwrap()
+    }
+
+    fn openssl_digest(digest: DigestAlgorithm) -> MessageDigest {
+        match digest {
+            DigestAlgorithm::Sha256 => MessageDigest::sha256(),
+            DigestAlgorithm::Sha384 => MessageDigest::sha384(),
+            DigestAlgorithm::Sha512 => MessageDigest::sha512(),
+        }
+    }
+
+    fn sign(key: &PKey<Private>, algorithm: SignatureAlgorithm) -> Vec<u8> {
+        let mut signer = match algorithm {
+            SignatureAlgorithm::RsaPkcs1(digest)
+            | SignatureAlgorithm::RsaPss(digest, _)
+            | SignatureAlgorithm::Ecdsa(digest) => Signer::new(openssl_digest(digest), key).unwrap(),
+            SignatureAlgorithm::Ed25519 => Signer::new_without_digest(key).unwrap(),
+        };
+        if let SignatureAlgorithm::RsaPss(_, salt) = algorithm {
+            signer.set_rsa_padding(OpensslPadding::PKCS1_PSS).unwrap();
+            let length = match salt {
+                Salt::Digest => RsaPssSaltlen::DIGEST_LENGTH,
+                Salt::Length(length) => RsaPssSaltlen::custom(i32::try_from(length).unwrap()),
+            };
+            signer.set_rsa_pss_saltlen(length).unwrap();
+        }
+        signer.sign_oneshot_to_vec(MESSAGE).unwrap()
+    }
+
+    #[test]
+    fn every_algorithm_verifies_what_openssl_signs_and_nothing_else() {
+        use DigestAlgorithm::{Sha256, Sha384, Sha512};
+        let keys = [rsa(2048), curve(Nid::X9_62_PRIME256V1), curve(Nid::SECP384R1), curve(Nid::SECP521R1)];
+        let ed25519 = PKey::generate_ed25519().unwrap();
+        let mut table = vec![(&ed25519, SignatureAlgorithm::Ed25519)];
+        for digest in [Sha256, Sha384, Sha512] {
+            table.push((&keys[0], SignatureAlgorithm::RsaPkcs1(digest)));
+            table.push((&keys[0], SignatureAlgorithm::RsaPss(digest, Salt::Digest)));
+            let longest = longest_salt(2048, digest).unwrap();
+            table.push((&keys[0], SignatureAlgorithm::RsaPss(digest, Salt::Length(longest))));
+            table.extend(keys[1..].iter().map(|key| (key, SignatureAlgorithm::Ecdsa(digest))));
+        }
+        for (key, algorithm) in table {
+            let (public, mut signature) = (read(key), sign(key, algorithm));
+            assert_eq!(public.verify(algorithm, Message::Whole(MESSAGE), &signature), Ok(()), "{algorithm:?}");
+            assert_eq!(
+                public.verify(algorithm, Message::Whole(b"other"), &signature),
+                Err(KeyError::Invalid),
+                "{algorithm:?}"
+            );
+            *signature.last_mut().unwrap() ^= 1;
+            assert_eq!(
+                public.verify(algorithm, Message::Whole(MESSAGE), &signature),
+                Err(KeyError::Invalid),
+                "{algorithm:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_verifies_no_algorithm_of_another_kind() {
+        let public = read(&curve(Nid::X9_62_PRIME256V1));
+        let verdict =
+            public.verify(SignatureAlgorithm::RsaPkcs1(DigestAlgorithm::Sha256), Message::Whole(MESSAGE), &[]);
+        assert!(matches!(verdict, Err(KeyError::NotAllowed(_))));
+        let odd_salt = SignatureAlgorithm::RsaPss(DigestAlgorithm::Sha256, Salt::Length(40));
+        assert!(matches!(
+            read(&rsa(2048)).verify(odd_salt, Message::Whole(MESSAGE), &[]),
+            Err(KeyError::NotAllowed(_))
+        ));
+    }
+
+    #[test]
+    fn weak_keys_and_curves_are_read_and_never_used() {
+        let mut group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+        group.set_asn1_flag(Asn1Flag::EXPLICIT_CURVE);
+        let explicit = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+        for key in [rsa(1024), curve(Nid::SECP256K1), curve(Nid::X9_62_PRIME192V1), explicit] {
+            let public = read(&key);
+            assert!(matches!(public.check_strength(), Err(KeyError::Weak(_))), "{:?}", public.kind());
+        }
+        let agreement = read(&PKey::generate_x25519().unwrap());
+        assert!(matches!(agreement.check_strength(), Err(KeyError::NotAllowed(_))));
+    }
+}
