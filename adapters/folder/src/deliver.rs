@@ -33,6 +33,9 @@ pub(crate) const SIGNED_BYTES_MAX: u64 =
 /// Why a delivery stops short.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
+    /// Nobody to hand it to: nothing is taken.
+    #[error("the delivery names no recipient")]
+    NoRecipient,
     /// Another attempt at the same delivery is under way.
     #[error("another attempt is writing the same delivery")]
     AtHand,
@@ -64,6 +67,7 @@ impl Stop {
         let detail = self.to_string();
         let deferred = |reason, scope| Outcome::Deferred { reason, detail: detail.clone(), retry_after: None, scope };
         match self {
+            Self::NoRecipient => deferred(Reason::AdapterFailed, Scope::Delivery),
             Self::AtHand => deferred(Reason::AdapterUnavailable, Scope::Delivery),
             Self::OtherBytes(_) => Outcome::Refused { reason: Reason::AdapterRefused, detail },
             Self::Disk(_) => deferred(Reason::AdapterUnavailable, Scope::Destination),
@@ -86,6 +90,9 @@ impl Incoming {
 
     /// Writes the delivery's folder, once per recipient.
     pub(crate) async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        if delivery.ids.is_empty() {
+            return Stop::NoRecipient.outcome();
+        }
         for &id in &delivery.ids {
             if let Err(stop) = self.write_folder(id, delivery).await {
                 return stop.outcome();

@@ -138,6 +138,7 @@ pub(crate) struct MemoryDoor {
     /// Keeps the envelope but never answers.
     pub loses_answers: Mutex<bool>,
     pub kept: Notify,
+    closing: tokio::sync::watch::Sender<bool>,
 }
 
 impl MemoryDoor {
@@ -150,11 +151,16 @@ impl MemoryDoor {
             refusals: Mutex::default(),
             loses_answers: Mutex::new(false),
             kept: Notify::new(),
+            closing: tokio::sync::watch::Sender::new(false),
         }
     }
 
     pub(crate) fn refuses_once(&self, refusal: impl Into<Refusal>) {
         self.refusals.lock().unwrap().push(refusal.into());
+    }
+
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
     }
 
     pub(crate) fn passes(&self, span: Duration) {
@@ -206,7 +212,7 @@ impl Door for MemoryDoor {
     }
 
     async fn closed(&self) {
-        std::future::pending().await
+        self.closing.subscribe().wait_for(|&is_closing| is_closing).await.unwrap();
     }
 }
 

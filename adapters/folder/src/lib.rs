@@ -93,7 +93,56 @@ impl Adapter for Folder {
     async fn receive(&self, door: Arc<dyn Door>) -> Result<(), AdapterError> {
         match &self.outbox {
             Some(outbox) => outbox.lock().await.serve(door.as_ref()).await,
-            None => std::future::pending().await,
+            None => {
+                door.closed().await;
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{MemoryDoor, delivery, tree};
+
+    #[tokio::test]
+    async fn preparing_touches_nothing_and_opening_makes_a_folder_that_works() {
+        let root = tempfile::tempdir().unwrap();
+        let context =
+            PrepareContext { name: "so-tnmt".into(), base: root.path().to_owned(), agencies: Vec::new(), system: None };
+        let prepared = FolderKind.prepare(&"path = \"so-tnmt\"".parse().unwrap(), &context).map_err(drop).unwrap();
+        assert!(tree(root.path()).is_empty());
+        let adapter = prepared.open().await.unwrap();
+        assert_eq!(adapter.check().await, Health::Up);
+        assert_eq!(adapter.deliver(&delivery("x", &[])).await, Outcome::Taken { receipt: None });
+        assert_eq!(tree(&root.path().join("so-tnmt/incoming")).len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_made_says_which() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("file"), "in the way").unwrap();
+        let config = Config { path: root.path().join("file/inside"), outgoing: None };
+        let fault = Folder::open(config).err().unwrap().to_string();
+        assert!(fault.contains("file/inside"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn receiving_ends_when_the_door_closes() {
+        let root = tempfile::tempdir().unwrap();
+        let outgoing = config::Outgoing {
+            folder: "outgoing".into(),
+            poll_interval: std::time::Duration::from_secs(3_600),
+            expires_in: std::time::Duration::from_secs(3_600),
+            seal: None,
+            from: None,
+        };
+        for outgoing in [None, Some(outgoing)] {
+            let folder = Folder::open(Config { path: root.path().to_owned(), outgoing }).unwrap();
+            let door = Arc::new(MemoryDoor::new());
+            let (received, ()) = tokio::join!(folder.receive(door.clone()), async { door.close() });
+            assert!(received.is_ok());
         }
     }
 }

@@ -181,6 +181,14 @@ async fn a_dropped_attempt_frees_the_delivery_and_a_parallel_one_waits() {
 }
 
 #[tokio::test]
+async fn a_delivery_to_nobody_is_not_taken() {
+    let (root, folder) = folder();
+    let nobody = Delivery { ids: Vec::new(), recipients: Vec::new(), ..delivery("x", &[]) };
+    assert_eq!(deferral(folder.deliver(&nobody).await), (Reason::AdapterFailed, Scope::Delivery));
+    assert!(incoming(&root).is_empty());
+}
+
+#[tokio::test]
 async fn a_large_part_passes_through_a_small_buffer() {
     let (root, folder) = folder();
     let bytes = vec![0x5A; 5 * 1024 * 1024 + 1];
