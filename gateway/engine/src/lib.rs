@@ -151,6 +151,8 @@ pub(crate) struct Core {
     pub(crate) events: Events,
     pub(crate) refusals: Refusals,
     pub(crate) submissions: Arc<Semaphore>,
+    /// One permit a KiB.
+    pub(crate) submission_kibibytes: Arc<Semaphore>,
     gates: Mutex<Gates>,
     draining: AtomicBool,
     drained: CancellationToken,
@@ -165,6 +167,9 @@ impl Engine {
             events: Events::new(),
             refusals: Refusals::default(),
             submissions: Arc::new(Semaphore::new(settings.submissions_max)),
+            submission_kibibytes: Arc::new(Semaphore::new(
+                (settings.submission_bytes_max / 1024).min(Semaphore::MAX_PERMITS),
+            )),
             gates: Mutex::new(Gates::new(settings.gate_backoff)),
             draining: AtomicBool::new(false),
             drained: CancellationToken::new(),

@@ -87,7 +87,10 @@ fn sort(heads: &[LaneHead], room_of: impl Fn(&Destination) -> usize) -> (BTreeMa
     let mut blocked = 0;
     for head in heads {
         // A lane that no engine named is nobody's work.
-        let Some(place) = Place::of(&head.lane) else { continue };
+        let Some(place) = Place::of(&head.lane) else {
+            blocked += 1;
+            continue;
+        };
         let room = *rooms.entry(place.destination.clone()).or_insert_with(|| room_of(&place.destination));
         if room == 0 {
             blocked += 1;

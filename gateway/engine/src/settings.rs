@@ -12,6 +12,8 @@ use crate::retry::Backoff;
 pub struct Settings {
     /// Submissions between door and store at one time.
     pub submissions_max: usize,
+    /// Bytes of these together.
+    pub submission_bytes_max: usize,
     /// Rows under a lease at one time.
     pub leases_max: usize,
     /// Of these, rows of one agency.
@@ -51,6 +53,7 @@ impl Default for Settings {
         let backoff = Backoff { first: limits::RETRY_FIRST, longest: limits::RETRY_MAX };
         Self {
             submissions_max: 4_096,
+            submission_bytes_max: 256 * 1024 * 1024,
             leases_max: 1_024,
             leases_agency_max: 32,
             leases_gateway_max: 512,

@@ -14,6 +14,7 @@ use gateway_store::{Conflict, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::lane::Destination;
+use crate::steps::deliver;
 use crate::steps::route::{self, Way};
 use crate::{Core, Engine};
 
@@ -103,7 +104,7 @@ impl Sweep {
         Ok(expired)
     }
 
-    /// A new directory may know a way that the old one did not.
+    /// A new directory may know a way that the old one did not, and a new start may bring an adapter that was missing.
     async fn resume(&mut self, engine: &Core) -> Result<usize, StoreError> {
         let Some(snapshot) = engine.trust.current() else { return Ok(0) };
         let version = snapshot.directory().version();
@@ -111,7 +112,13 @@ impl Sweep {
             return Ok(0);
         }
         let mut resumed = 0;
-        for reason in [Reason::RouteMissing, Reason::RouteLoop, Reason::RecipientEnded, Reason::RecipientUnknown] {
+        for reason in [
+            Reason::RouteMissing,
+            Reason::RouteLoop,
+            Reason::RecipientEnded,
+            Reason::RecipientUnknown,
+            Reason::AdapterMissing,
+        ] {
             let mut after = None;
             for _ in 0..STEPS_MAX {
                 let statuses = vec![DeliveryStatus::Held];
@@ -198,6 +205,9 @@ async fn resume_row(
         Destination::Gateway(id) | Destination::Awaiting(id) | Destination::Receipts(id) => id.to_string(),
         Destination::Nowhere => return Ok(false),
     };
+    if deliver::adapter(engine, &to).is_none() {
+        return Ok(false);
+    }
     let event = engine.event(EventKind::Rerouted, envelope, vec![delivery.recipient.named.clone()]);
     let change = Change {
         delivery: delivery.id,

@@ -123,6 +123,7 @@ impl Worker {
         let mut filled = Filled { claimed: 0, blocked: 0, looked_at: 0 };
         if self.engine.trust.usable(self.engine.clock.now()).is_err() {
             // Nobody trusts an expired directory: nothing leaves by it. The door says so too.
+            filled.blocked = 1;
             return Ok(filled);
         }
         for _ in 0..CLAIMS_MAX {

@@ -19,8 +19,8 @@ const RETRY_DIRECTORY: Duration = Duration::from_secs(60);
 pub(crate) struct Admitted {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) now: Timestamp,
-    /// Held while the submission is under way.
-    _permit: OwnedSemaphorePermit,
+    /// Held while the submission is under way: its place and its bytes.
+    _permits: [OwnedSemaphorePermit; 2],
 }
 
 /// Lets a submission in, or says why not and when to come again.
@@ -33,10 +33,19 @@ pub(crate) fn admit(engine: &Core, submission: &Submission) -> Result<Admitted, 
     }
     let now = engine.clock.now();
     let snapshot = engine.trust.usable(now).map_err(|refusal| refusal.retry_after(RETRY_DIRECTORY))?;
-    let permit = engine.submissions.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| Refusal::new(Reason::Overloaded).retry_after(RETRY_SOON))?;
+    let permits = take_room(engine, submission)?;
     check_hop(engine, submission)?;
-    Ok(Admitted { snapshot, now, _permit: permit })
+    Ok(Admitted { snapshot, now, _permits: permits })
+}
+
+/// Room among the submissions under way, by number and by bytes.
+fn take_room(engine: &Core, submission: &Submission) -> Result<[OwnedSemaphorePermit; 2], Refusal> {
+    let overloaded = |_| Refusal::new(Reason::Overloaded).retry_after(RETRY_SOON);
+    let bytes = submission.signed.len() + submission.inline.iter().map(bytes::Bytes::len).sum::<usize>();
+    let kibibytes = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    let place = engine.submissions.clone().try_acquire_owned().map_err(overloaded)?;
+    let room = engine.submission_kibibytes.clone().try_acquire_many_owned(kibibytes).map_err(overloaded)?;
+    Ok([place, room])
 }
 
 /// The sender is known now: its quota counts whatever system brings the envelope.

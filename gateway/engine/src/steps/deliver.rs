@@ -112,7 +112,7 @@ pub(crate) async fn carry_out(engine: &Core, snapshot: &Snapshot, decision: Deci
 }
 
 /// The adapter of a destination, and its name.
-fn adapter(engine: &Core, destination: &Destination) -> Option<(Arc<dyn Adapter>, String)> {
+pub(crate) fn adapter(engine: &Core, destination: &Destination) -> Option<(Arc<dyn Adapter>, String)> {
     match destination {
         Destination::Agency(agency) => {
             let name = engine.adapters.by_agency.get(agency)?;

@@ -116,6 +116,14 @@ async fn more_than_may_be_under_way_is_refused_as_overload() {
 }
 
 #[tokio::test]
+async fn more_bytes_than_may_be_under_way_are_refused_as_overload() {
+    let node = Node::with(COMMUNE, Settings { submission_bytes_max: 8 * 1024, ..Settings::default() }, None);
+    let large = from_system(Bytes::from(vec![0; 9 * 1024]), desk());
+    assert_eq!(refused(&node, large).await.reason, Reason::Overloaded);
+    node.submit(1, &["ward"]).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_system_over_its_quota_is_told_when_to_come_again() {
     let one = NonZeroU32::new(1).unwrap();
     let rate = Rate { envelopes_per_second: one, bytes_per_second: NonZeroU32::new(1_000_000).unwrap() };

@@ -222,6 +222,51 @@ async fn nothing_leaves_by_an_expired_directory() {
 }
 
 #[tokio::test]
+async fn the_loop_walks_what_comes_in_and_ends_when_it_is_told() {
+    let node = Node::new(COMMUNE);
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let running = {
+        let (engine, shutdown) = (node.engine.clone(), shutdown.clone());
+        tokio::spawn(async move { engine.run(shutdown).await })
+    };
+    let mut notices = node.engine.events().subscribe();
+    node.system.next(Answer::Defer(Reason::AdapterFailed, Scope::Delivery));
+    let accepted = node.submit(1, &["ward"]).await.unwrap();
+    assert!(notices.about(accepted.seq).await, "accepted");
+    assert!(notices.about(accepted.seq).await, "deferred");
+    node.clock.advance(Duration::from_secs(10));
+    assert!(notices.about(accepted.seq).await, "delivered");
+    assert_eq!(node.state(1).await, DeliveryState::Delivered);
+    shutdown.cancel();
+    running.await.unwrap();
+    assert_eq!(node.submit(2, &["ward"]).await.unwrap_err().reason, Reason::Draining);
+}
+
+#[tokio::test]
+async fn at_shutdown_work_under_way_is_waited_for_and_then_cut_off() {
+    let node = Node::new(COMMUNE);
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let running = {
+        let (engine, shutdown) = (node.engine.clone(), shutdown.clone());
+        tokio::spawn(async move { engine.run(shutdown).await })
+    };
+    node.system.next(Answer::Hang);
+    node.submit(1, &["ward"]).await.unwrap();
+    while node.system.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    shutdown.cancel();
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!running.is_finished(), "it waits for the system");
+    node.clock.advance(Duration::from_secs(21));
+    running.await.unwrap();
+    node.pass(Duration::from_secs(60)).await;
+    assert_eq!(node.state(1).await, DeliveryState::Delivered, "the lease ran out, and it was walked again");
+}
+
+#[tokio::test]
 async fn a_wall_clock_that_jumps_moves_no_schedule() {
     let node = Node::new(COMMUNE);
     node.system.next(Answer::Defer(Reason::AdapterFailed, Scope::Delivery));

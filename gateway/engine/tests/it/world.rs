@@ -59,7 +59,7 @@ impl World {
     /// The issuing CA's revocation list with the seal on it.
     pub fn crl_with_the_seal(&self) -> Vec<u8> {
         let (this_update, next_update) = (START.seconds() - 60, START.seconds() + YEAR_SECONDS);
-        self.ladder.crl(&[self.seal.serial.clone()], this_update, next_update).unwrap()
+        self.ladder.crl(std::slice::from_ref(&self.seal.serial), this_update, next_update).unwrap()
     }
 
     /// Signs a draft: the serialized `SignedEnvelope`.
