@@ -156,13 +156,30 @@ impl Gauges {
     fn register(registry: &mut Registry) -> Self {
         let gauges = Self::default();
         registry.register("lienthong_envelopes", "Envelopes kept", gauges.envelopes.clone());
-        registry.register("lienthong_deliveries_waiting", "Deliveries that wait for an attempt", gauges.waiting.clone());
-        registry.register("lienthong_deliveries_forwarded", "Deliveries whose final receipt is awaited", gauges.forwarded.clone());
+        registry.register(
+            "lienthong_deliveries_waiting",
+            "Deliveries that wait for an attempt",
+            gauges.waiting.clone(),
+        );
+        registry.register(
+            "lienthong_deliveries_forwarded",
+            "Deliveries whose final receipt is awaited",
+            gauges.forwarded.clone(),
+        );
         registry.register("lienthong_deliveries_held", "Deliveries that need a person", gauges.held.clone());
         registry.register("lienthong_receipts_waiting", "Receipts on their way back", gauges.returns.clone());
         registry.register("lienthong_log_leaves", "Leaves in the evidence log", gauges.log_size.clone());
-        registry.register_with_unit("lienthong_store_free", "Bytes free on the disk of the store", Unit::Bytes, gauges.free_bytes.clone());
-        registry.register("lienthong_directory_version", "Version of the directory in force", gauges.directory_version.clone());
+        registry.register_with_unit(
+            "lienthong_store_free",
+            "Bytes free on the disk of the store",
+            Unit::Bytes,
+            gauges.free_bytes.clone(),
+        );
+        registry.register(
+            "lienthong_directory_version",
+            "Version of the directory in force",
+            gauges.directory_version.clone(),
+        );
         registry.register_with_unit(
             "lienthong_directory_expires_at",
             "When the directory in force expires, Unix time",

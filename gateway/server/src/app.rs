@@ -16,6 +16,7 @@ use gateway_engine::retry::Backoff;
 use gateway_engine::settings::Settings;
 use gateway_engine::trust::TrustHolder;
 use gateway_engine::{AdapterTable, Engine, EngineParts};
+use gateway_model::Timestamp;
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, GatewayId};
 use gateway_store_embedded::{EmbeddedStore, FileParts, OpenError, OpenOptions, PartLimits};
@@ -28,6 +29,7 @@ use crate::config::{AdapterConfig, Config, Fault};
 use crate::directory_source::{DirectorySource, SourceError, SourceParts};
 use crate::doors::{DoorParts, Doors};
 use crate::evidence_key::{self, KeyError};
+use crate::metrics::DoorMetrics;
 use crate::notice::{self, Addresses};
 use crate::quota::DoorQuota;
 use crate::run::{self, RunError};
@@ -142,12 +144,15 @@ impl App {
             settings: settings(&config),
             metrics: Metrics::register(&mut registry),
         });
+        let metrics = DoorMetrics::register(&mut registry);
+        metrics.certificate_expires_at(identity.expires_at().map_or(0, Timestamp::seconds));
         let draining = CancellationToken::new();
         let doors = Doors::new(DoorParts {
             engine: engine.clone(),
             language: config.gateway.language,
             limits: config.limits.clone(),
             quota: DoorQuota::new(&config.quota),
+            metrics,
             draining: draining.clone(),
             directory: source.published(),
             adapters: served(&config.adapters),
@@ -229,8 +234,7 @@ async fn open_store(
     let signer = evidence_key::read(&config.evidence_key, &config.gateway.id)?;
     let options = OpenOptions { free_bytes_min: config.store.free_bytes_min, ..OpenOptions::new(&folder, signer) };
     let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(options)).await??;
-    let limits =
-        PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min: config.store.free_bytes_min };
+    let limits = PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min: config.store.free_bytes_min };
     let (parts, clock) = (folder.join("parts"), clock.clone());
     let parts = tokio::task::spawn_blocking(move || FileParts::open(parts, limits, move || clock.now())).await??;
     Ok((Arc::new(store), Arc::new(parts)))
@@ -304,7 +308,9 @@ async fn open_adapters(
 }
 
 fn served(adapters: &[AdapterConfig]) -> HashMap<AgencyId, String> {
-    let pairs = adapters.iter().flat_map(|adapter| adapter.agencies.iter().map(|agency| (agency.clone(), adapter.name.clone())));
+    let pairs = adapters
+        .iter()
+        .flat_map(|adapter| adapter.agencies.iter().map(|agency| (agency.clone(), adapter.name.clone())));
     pairs.collect()
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gateway_directory::{Expiry, Opened};
 use gateway_model::directory::{Directory, Party};
@@ -30,6 +31,7 @@ pub fn check(config: &Config, ports: Ports, now: Timestamp) -> Vec<Fault> {
     let identity = findings.take("tls.certificate", Identity::read(&config.tls));
     if let Some(identity) = &identity {
         findings.take("tls.key", identity.server(&config.tls.certificate));
+        findings.certificate_time(identity, now);
     }
     let signer = findings.take("evidence.key", evidence_key::read(&config.evidence_key, &config.gateway.id));
     if let Some(opened) = findings.directory(config, now) {
@@ -49,6 +51,9 @@ pub fn check(config: &Config, ports: Ports, now: Timestamp) -> Vec<Fault> {
     findings.disk(&config.store.path, config.store.free_bytes_min);
     findings.faults
 }
+
+/// A certificate that ends within this time is told of.
+const CERTIFICATE_SOON: Duration = Duration::from_secs(7 * 86_400);
 
 struct Findings {
     file: PathBuf,
@@ -77,6 +82,17 @@ impl Findings {
                 .map_err(|refusal: Refusal| format!("{}: {refusal}", file.display()))
         });
         self.take("directory.file", opened)
+    }
+
+    fn certificate_time(&mut self, identity: &Identity, now: Timestamp) {
+        match identity.expires_at() {
+            None => self.add("tls.certificate", "its end cannot be read"),
+            Some(at) if at <= now => self.add("tls.certificate", format!("expired at {at}: have a new one issued")),
+            Some(at) if at < now.plus(CERTIFICATE_SOON) => {
+                self.add("tls.certificate", format!("expires soon, at {at}: have a new one issued"));
+            }
+            Some(_) => {}
+        }
     }
 
     fn times(&mut self, opened: &Opened, config: &Config, now: Timestamp) {
@@ -109,8 +125,12 @@ impl Findings {
         if let Some(fingerprint) = identity.and_then(Identity::fingerprint) {
             match directory.party(&fingerprint) {
                 Some(Party::Gateway(named)) if named == id => {}
-                Some(other) => self.add("tls.certificate", format!("the directory registers it for {other}, not for {id}")),
-                None => self.add("tls.certificate", format!("the directory does not register it for {id} ({fingerprint})")),
+                Some(other) => {
+                    self.add("tls.certificate", format!("the directory registers it for {other}, not for {id}"))
+                }
+                None => {
+                    self.add("tls.certificate", format!("the directory does not register it for {id} ({fingerprint})"))
+                }
             }
         }
         if let Some(signer) = signer.filter(|signer| !own.log_keys.contains(signer.verifier())) {
@@ -158,7 +178,8 @@ impl Findings {
             Ok(disk) => {
                 let free = disk.f_bavail.saturating_mul(disk.f_frsize);
                 if free < free_bytes_min {
-                    let problem = format!("{} has {free} bytes free, the doors need {free_bytes_min}", existing.display());
+                    let problem =
+                        format!("{} has {free} bytes free, the doors need {free_bytes_min}", existing.display());
                     self.add("store.path", problem);
                 }
             }

@@ -294,12 +294,8 @@ impl Reader {
         let admin = self.read("listen.admin", value::address);
         let keepalive = self.read("listen.keepalive", value::duration);
         let keepalive_timeout = self.read("listen.keepalive_timeout", value::duration);
-        let listen = Listen {
-            doors: doors?,
-            admin: admin?,
-            keepalive: keepalive?,
-            keepalive_timeout: keepalive_timeout?,
-        };
+        let listen =
+            Listen { doors: doors?, admin: admin?, keepalive: keepalive?, keepalive_timeout: keepalive_timeout? };
         if listen.doors == listen.admin && listen.doors.port() != 0 {
             self.fault("listen.admin", "is the address of the doors; the admin port needs its own".to_owned());
         }
@@ -350,8 +346,7 @@ impl Reader {
         let part_bytes = self.lowered("limits.part_bytes", value::bytes, limits::PART_BYTES_MAX);
         let connections = self.lowered("limits.connections", value::count, limits::CONNECTIONS_MAX as u32);
         let handshakes = self.lowered("limits.handshakes", value::count, limits::CONNECTIONS_MAX as u32);
-        let streams =
-            self.lowered("limits.streams_per_connection", value::count, limits::STREAMS_PER_CONNECTION_MAX);
+        let streams = self.lowered("limits.streams_per_connection", value::count, limits::STREAMS_PER_CONNECTION_MAX);
         let in_flight_per_stream = self.lowered("limits.in_flight_per_stream", value::count, 4_096);
         let in_flight = self.lowered("limits.in_flight", value::count, 65_536);
         let request_timeout = self.read("limits.request_timeout", value::duration);

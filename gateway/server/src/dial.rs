@@ -45,6 +45,9 @@ async fn dial(connector: TlsConnector, uri: Uri, registered: &[Digest]) -> io::R
     if leaf.is_some_and(|leaf| registered.contains(&leaf)) {
         Ok(stream)
     } else {
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, "the certificate is not the one that the directory registers"))
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the certificate is not the one that the directory registers",
+        ))
     }
 }

@@ -208,7 +208,9 @@ impl DirectorySource {
         let channel = dial::channel(self.parts.tls.clone(), parent).map_err(|error| failed(error.to_string()))?;
         let have_version = directory.version();
         let bytes = tokio::time::timeout(FETCH_TIME_MAX, download(channel, have_version)).await;
-        let bytes = bytes.map_err(|_| failed("it took too long".to_owned()))?.map_err(|status| failed(status.message().to_owned()))?;
+        let bytes = bytes
+            .map_err(|_| failed("it took too long".to_owned()))?
+            .map_err(|status| failed(status.message().to_owned()))?;
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -222,7 +224,8 @@ impl DirectorySource {
             return Ok(());
         }
         if let Some((in_force, _)) = self.in_force.filter(|(in_force, _)| version <= *in_force) {
-            let refusal = Refusal::new(Reason::DirectoryOlder).saw(format!("version {version}, in force is {in_force}"));
+            let refusal =
+                Refusal::new(Reason::DirectoryOlder).saw(format!("version {version}, in force is {in_force}"));
             return Err(SourceError::Refused { origin, refusal });
         }
         let snapshot = match blocking(move || Snapshot::new(opened.directory)).await {
@@ -231,7 +234,10 @@ impl DirectorySource {
         };
         // On disk first: after a restart the gateway never stands on an older one.
         self.keep(bytes.clone()).await?;
-        self.parts.trust.replace(snapshot).map_err(|refusal| SourceError::Refused { origin: origin.clone(), refusal })?;
+        self.parts
+            .trust
+            .replace(snapshot)
+            .map_err(|refusal| SourceError::Refused { origin: origin.clone(), refusal })?;
         self.in_force = Some((version, digest));
         self.published.send_replace(Some((version, bytes)));
         tracing::info!(version, %origin, expired, "a directory is in force");

@@ -27,6 +27,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use crate::config::Limits;
+use crate::metrics::DoorMetrics;
 use crate::quota::DoorQuota;
 use crate::tls::Peer;
 use crate::{errors, telemetry};
@@ -45,6 +46,8 @@ pub struct DoorParts {
     pub limits: Limits,
     /// Quotas of what is not an envelope.
     pub quota: DoorQuota,
+    /// What is counted.
+    pub metrics: DoorMetrics,
     /// Cancelled when the gateway takes no more.
     pub draining: CancellationToken,
     /// The serialized signed directory in force, with its version.
@@ -97,6 +100,7 @@ impl Doors {
         let snapshot = self.engine.trust().current();
         let snapshot = snapshot.ok_or_else(|| errors::status(&Reason::DirectoryMissing.into(), language))?;
         let party = snapshot.directory().party(&peer.certificate).cloned().ok_or_else(|| {
+            self.metrics.stranger();
             tracing::debug!(peer = %peer.address, certificate = %peer.certificate, "a stranger called");
             errors::stranger(language)
         })?;
@@ -200,7 +204,9 @@ impl Caller {
     }
 
     fn not_allowed(&self, wanted: &str) -> Status {
-        self.status(&Refusal::new(Reason::HopNotAllowed).saw(format!("{wanted} is needed, the caller is {}", self.party)))
+        self.status(
+            &Refusal::new(Reason::HopNotAllowed).saw(format!("{wanted} is needed, the caller is {}", self.party)),
+        )
     }
 }
 

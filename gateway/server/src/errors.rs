@@ -63,7 +63,11 @@ fn retry_after(refusal: &Refusal) -> Option<Duration> {
 
 fn facts(refusal: &Refusal) -> HashMap<String, String> {
     let facts = [("field", &refusal.field), ("detail", &refusal.detail)];
-    facts.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key.to_owned(), value.clone())).collect()
+    facts
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(key, value)| (key.to_owned(), value.clone()))
+        .collect()
 }
 
 fn code(reason: Reason) -> Code {
@@ -95,7 +99,10 @@ mod tests {
                 assert_eq!(info.metadata.get("detail").map(String::as_str), Some("seen"));
                 let words = status.get_details_localized_message().unwrap();
                 assert_eq!(words.locale, language.tag());
-                assert!(words.message.contains(reason.message(language)) && words.message.contains(reason.next_step(language)));
+                assert!(
+                    words.message.contains(reason.message(language))
+                        && words.message.contains(reason.next_step(language))
+                );
                 assert_eq!(status.code() as i32, reason.grpc() as i32);
                 let inside = refused(&Refusal::new(reason), language);
                 assert_eq!((inside.code, inside.reason.as_str()), (reason.grpc() as i32, reason.code()));

@@ -14,7 +14,8 @@ use crate::doors::directory::DirectoryDoor;
 use crate::doors::operate::OperateDoor;
 use crate::doors::relay::RelayDoor;
 use crate::doors::submit::SubmitDoor;
-use crate::tls::{AcceptBounds, accept};
+use crate::metrics::Counting;
+use crate::tls::{AcceptBounds, accept_counted};
 
 /// One message: an envelope, eight signatures and the inline parts, or a chunk, with room for the wrapping. Nothing is compressed, so this
 /// is also what it takes in memory.
@@ -43,7 +44,9 @@ pub async fn serve(
     config: &Config,
     closing: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = accept(listener, tls, AcceptBounds::new(&config.tls, &config.limits), closing.clone());
+    let bounds = AcceptBounds::new(&config.tls, &config.limits);
+    let incoming = accept_counted(listener, tls, bounds, doors.metrics.clone(), closing.clone());
+    let counting = Counting(doors.metrics.clone());
     let submit = SubmitServiceServer::new(SubmitDoor(doors.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let relay = RelayServiceServer::new(RelayDoor(doors.clone())).max_decoding_message_size(RELAY_MESSAGE_BYTES_MAX);
     let directory = DirectoryServiceServer::new(DirectoryDoor(doors.clone()));
@@ -57,6 +60,7 @@ pub async fn serve(
         .max_concurrent_streams(config.limits.streams_per_connection)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .layer(counting)
         .add_service(submit)
         .add_service(relay)
         .add_service(directory)

@@ -52,7 +52,20 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Serves until `shutdown` or until something gives up; then drains.
 pub(crate) async fn run(app: App, shutdown: CancellationToken) -> Result<(), RunError> {
     let (addresses, gateway) = (app.addresses().clone(), app.config.gateway.id.clone());
-    let App { config, engine, store, doors, admin, tls, doors_listener, admin_listener, source, receivers, draining, .. } = app;
+    let App {
+        config,
+        engine,
+        store,
+        doors,
+        admin,
+        tls,
+        doors_listener,
+        admin_listener,
+        source,
+        receivers,
+        draining,
+        ..
+    } = app;
     let stop = CancellationToken::new();
     let config = Arc::new(config);
 
@@ -144,7 +157,8 @@ impl Running {
             self.serving.abort();
         }
         stop.cancel();
-        if !self.walking.is_finished() && tokio::time::timeout(drain + CLOSE_TIME_MAX, &mut self.walking).await.is_err() {
+        if !self.walking.is_finished() && tokio::time::timeout(drain + CLOSE_TIME_MAX, &mut self.walking).await.is_err()
+        {
             tracing::warn!("deliveries in flight did not finish in time; they are walked again");
             self.walking.abort();
         }
@@ -152,11 +166,7 @@ impl Running {
     }
 }
 
-async fn keep_house(
-    admin: admin::Admin,
-    doors: Doors,
-    stop: CancellationToken,
-) -> Result<&'static str, RunError> {
+async fn keep_house(admin: admin::Admin, doors: Doors, stop: CancellationToken) -> Result<&'static str, RunError> {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
     loop {
         tokio::select! {
@@ -175,7 +185,9 @@ async fn receive(receiver: Receiver, engine: Engine, draining: CancellationToken
     while !draining.is_cancelled() {
         match adapter.receive(engine.door(hop.clone())).await {
             Ok(()) => {}
-            Err(error) => tracing::error!(adapter = %name, %error, "the way in of an adapter broke down; it is started again"),
+            Err(error) => {
+                tracing::error!(adapter = %name, %error, "the way in of an adapter broke down; it is started again")
+            }
         }
         tokio::select! {
             () = draining.cancelled() => {}

@@ -63,7 +63,10 @@ pub fn install(config: &Telemetry, gateway: &str) -> Result<TelemetryGuard, Tele
     };
     let traces = config.otlp.as_ref().map(|endpoint| provider(endpoint, gateway)).transpose()?;
     let spans = traces.as_ref().map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer("lienthong")));
-    tracing_subscriber::registry().with(spans.with_filter(span_filter())).with(output.with_filter(filter)).try_init()?;
+    tracing_subscriber::registry()
+        .with(spans.with_filter(span_filter()))
+        .with(output.with_filter(filter))
+        .try_init()?;
     Ok(TelemetryGuard { traces })
 }
 

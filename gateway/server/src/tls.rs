@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use gateway_model::Digest;
+use gateway_model::{Digest, Timestamp};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
@@ -26,6 +26,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Limits, Tls};
+use crate::metrics::{DoorMetrics, Handshake};
 
 /// Certificate, key and roots of this gateway, read and parsed.
 #[derive(Debug)]
@@ -102,6 +103,13 @@ impl Identity {
     /// SHA-256 of the leaf: the name of this gateway in the directory.
     pub fn fingerprint(&self) -> Option<Digest> {
         self.chain.first().map(|leaf| Digest::of(leaf))
+    }
+
+    /// When the leaf expires; `None` when it cannot be read.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        let leaf = openssl::x509::X509::from_der(self.chain.first()?).ok()?;
+        let since = openssl::asn1::Asn1Time::from_unix(0).ok()?.diff(leaf.not_after()).ok()?;
+        Some(Timestamp::from_seconds(i64::from(since.days) * 86_400 + i64::from(since.secs)))
     }
 
     /// Configuration of the listening side.
@@ -190,10 +198,22 @@ pub fn accept(
     bounds: AcceptBounds,
     closing: CancellationToken,
 ) -> ReceiverStream<io::Result<DoorStream>> {
+    accept_counted(listener, tls, bounds, DoorMetrics::default(), closing)
+}
+
+/// The same, counted in `metrics`.
+pub fn accept_counted(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    bounds: AcceptBounds,
+    metrics: DoorMetrics,
+    closing: CancellationToken,
+) -> ReceiverStream<io::Result<DoorStream>> {
     let (ready, incoming) = mpsc::channel(64);
     let acceptor = Acceptor {
         tls: TlsAcceptor::from(tls),
         bounds,
+        metrics,
         places: Arc::new(Semaphore::new(bounds.connections)),
         ready,
         running: JoinSet::new(),
@@ -206,6 +226,7 @@ pub fn accept(
 struct Acceptor {
     tls: TlsAcceptor,
     bounds: AcceptBounds,
+    metrics: DoorMetrics,
     places: Arc<Semaphore>,
     ready: mpsc::Sender<io::Result<DoorStream>>,
     running: JoinSet<()>,
@@ -242,38 +263,67 @@ impl Acceptor {
             && let Some(oldest) = self.started.pop_front()
         {
             oldest.abort();
+            self.metrics.handshake(Handshake::Dropped);
         }
-        let (tls, places, ready, bounds) = (self.tls.clone(), self.places.clone(), self.ready.clone(), self.bounds);
+        let (tls, places, ready) = (self.tls.clone(), self.places.clone(), self.ready.clone());
+        let (time_max, metrics) = (self.bounds.handshake_timeout, self.metrics.clone());
         let handshake = self.running.spawn(async move {
-            match tokio::time::timeout(bounds.handshake_timeout, handshake(tls, stream, address, places, bounds)).await {
-                // The receiver is gone only when the doors have closed.
-                Ok(Ok(stream)) => drop(ready.send(Ok(stream)).await),
-                Ok(Err(error)) => tracing::debug!(peer = %address, %error, "a connection was refused"),
-                Err(_) => tracing::debug!(peer = %address, "a handshake took too long"),
+            match tokio::time::timeout(time_max, handshake(tls, stream)).await {
+                Ok(Ok((stream, certificate))) => match Place::take(places, metrics.clone()) {
+                    Some(place) => {
+                        metrics.handshake(Handshake::Done);
+                        let peer = Peer { certificate, address };
+                        let first_byte = Some(Box::pin(tokio::time::sleep(time_max)));
+                        // The receiver is gone only when the doors have closed.
+                        drop(ready.send(Ok(DoorStream { stream, peer, first_byte, _place: place })).await);
+                    }
+                    None => {
+                        metrics.handshake(Handshake::Crowded);
+                        tracing::warn!(peer = %address, "the doors have no more places");
+                    }
+                },
+                Ok(Err(error)) => {
+                    metrics.handshake(Handshake::Refused);
+                    tracing::debug!(peer = %address, %error, "a connection was refused");
+                }
+                Err(_) => {
+                    metrics.handshake(Handshake::Late);
+                    tracing::debug!(peer = %address, "a handshake took too long");
+                }
             }
         });
         self.started.push_back(handshake);
     }
 }
 
-async fn handshake(
-    tls: TlsAcceptor,
-    stream: TcpStream,
-    address: SocketAddr,
-    places: Arc<Semaphore>,
-    bounds: AcceptBounds,
-) -> io::Result<DoorStream> {
+/// Shakes hands and gives the connection with the digest of the other side's certificate.
+async fn handshake(tls: TlsAcceptor, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Digest)> {
     stream.set_nodelay(true)?;
     let stream = tls.accept(stream).await?;
-    let place = places.try_acquire_owned().map_err(|_| io::Error::other("the doors have no more places"))?;
     let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let certificate = leaf.map(|leaf| Digest::of(leaf)).ok_or_else(|| io::Error::other("no certificate"))?;
-    Ok(DoorStream {
-        stream,
-        peer: Peer { certificate, address },
-        first_byte: Some(Box::pin(tokio::time::sleep(bounds.handshake_timeout))),
-        _place: place,
-    })
+    Ok((stream, certificate))
+}
+
+/// A place among the connections; given back when it is dropped.
+#[derive(Debug)]
+struct Place {
+    metrics: DoorMetrics,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(places: Arc<Semaphore>, metrics: DoorMetrics) -> Option<Self> {
+        let permit = places.try_acquire_owned().ok()?;
+        metrics.connected();
+        Some(Self { metrics, _permit: permit })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.disconnected();
+    }
 }
 
 /// A connection that holds its place among the connections, and whose first byte has a deadline.
@@ -282,7 +332,7 @@ pub struct DoorStream {
     stream: TlsStream<TcpStream>,
     peer: Peer,
     first_byte: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl tonic::transport::server::Connected for DoorStream {

@@ -22,7 +22,11 @@ impl fmt::Display for Fault {
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        if self.key.is_empty() { write!(f, ": {}", self.problem) } else { write!(f, ": {}: {}", self.key, self.problem) }
+        if self.key.is_empty() {
+            write!(f, ": {}", self.problem)
+        } else {
+            write!(f, ": {}: {}", self.key, self.problem)
+        }
     }
 }
 
@@ -68,7 +72,9 @@ mod tests {
 
     #[test]
     fn the_nearest_key_is_the_one_with_the_fewest_changes() {
-        for (a, b, expected) in [("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("refresh", "refresh", 0), ("ab", "ba", 2)] {
+        for (a, b, expected) in
+            [("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("refresh", "refresh", 0), ("ab", "ba", 2)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
         let known = ["retry.first", "retry.max", "store.path"];

@@ -103,7 +103,8 @@ impl Layers {
             Ok(document) => {
                 for (section, item) in document.iter() {
                     for (key, value) in item.as_table().into_iter().flat_map(Table::iter) {
-                        self.entries.insert(format!("{section}.{key}"), Entry { raw: raw(value), origin: Origin::Default });
+                        self.entries
+                            .insert(format!("{section}.{key}"), Entry { raw: raw(value), origin: Origin::Default });
                     }
                 }
             }
@@ -163,7 +164,8 @@ impl Layers {
 
     fn take_environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
         for (name, value) in environment {
-            let Some((section, key)) = name.strip_prefix(ENVIRONMENT_PREFIX).and_then(|rest| rest.split_once("__")) else {
+            let Some((section, key)) = name.strip_prefix(ENVIRONMENT_PREFIX).and_then(|rest| rest.split_once("__"))
+            else {
                 continue;
             };
             let key = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
@@ -190,7 +192,9 @@ fn raw_text(value: &str, like: &Raw) -> Raw {
     match like {
         Raw::Integer(_) => value.parse().map_or_else(|_| Raw::Text(value.to_owned()), Raw::Integer),
         Raw::Boolean(_) => value.parse().map_or_else(|_| Raw::Text(value.to_owned()), Raw::Boolean),
-        Raw::List(_) => Raw::List(value.split(',').map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned).collect()),
+        Raw::List(_) => {
+            Raw::List(value.split(',').map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned).collect())
+        }
         Raw::Text(_) | Raw::Other(_) => Raw::Text(value.to_owned()),
     }
 }

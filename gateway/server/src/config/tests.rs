@@ -51,9 +51,16 @@ fn the_reference_holds_exactly_the_keys_that_are_read() {
 #[test]
 fn only_required_keys_lack_a_default_and_defaults_are_the_bounds_of_the_model() {
     let told = faults("", &[]);
-    for required in
-        ["gateway.id", "tls.certificate", "tls.key", "tls.roots", "store.path", "evidence.key", "directory.file", "directory.authority"]
-    {
+    for required in [
+        "gateway.id",
+        "tls.certificate",
+        "tls.key",
+        "tls.roots",
+        "store.path",
+        "evidence.key",
+        "directory.file",
+        "directory.authority",
+    ] {
         assert!(told.iter().any(|fault| fault.contains(required)), "{required}: {told:#?}");
     }
     assert_eq!(told.len(), 8, "{told:#?}");
@@ -127,10 +134,16 @@ fn the_environment_overrides_the_file_and_its_faults_name_the_variable() {
         ("LIENTHONG_CONFIG", "not a key"),
     ];
     let config = parse(&minimal(), &environment).unwrap();
-    assert_eq!((config.gateway.language, config.quota.requests_per_second, config.tls.roots.len()), (Language::En, 7, 2));
+    assert_eq!(
+        (config.gateway.language, config.quota.requests_per_second, config.tls.roots.len()),
+        (Language::En, 7, 2)
+    );
     let told = faults(&minimal(), &[("LIENTHONG_RETRY__FRIST", "1s"), ("LIENTHONG_RETRY__MAX", "soon")]);
     assert_eq!(told.len(), 2, "{told:#?}");
-    assert!(told[0].starts_with("LIENTHONG_RETRY__FRIST: retry.frist: unknown key; did you mean `retry.first`?"), "{told:?}");
+    assert!(
+        told[0].starts_with("LIENTHONG_RETRY__FRIST: retry.frist: unknown key; did you mean `retry.first`?"),
+        "{told:?}"
+    );
     assert!(told[1].starts_with("LIENTHONG_RETRY__MAX: retry.max: a length of time is expected"), "{told:?}");
 }
 
@@ -155,7 +168,8 @@ fn every_value_is_shown_with_its_origin() {
     let file = folder.path().join("gateway.toml");
     std::fs::write(&file, minimal()).unwrap();
     let shown = Config::show(&file, [("LIENTHONG_RETRY__MAX".to_owned(), "2h".to_owned())]).unwrap();
-    let find = |key: &str| shown.iter().find(|s| s.key == key).map(|s| (s.value.clone(), s.origin.to_string())).unwrap();
+    let find =
+        |key: &str| shown.iter().find(|s| s.key == key).map(|s| (s.value.clone(), s.origin.to_string())).unwrap();
     assert_eq!(find("gateway.id"), ("\"gw-commune\"".to_owned(), "line 2".to_owned()));
     assert_eq!(find("retry.max"), ("\"2h\"".to_owned(), "environment LIENTHONG_RETRY__MAX".to_owned()));
     assert_eq!(find("retry.first"), ("\"5s\"".to_owned(), "default".to_owned()));

@@ -8,8 +8,8 @@ use gateway_model::id::GatewayId;
 use gateway_model::language::Language;
 use gateway_model::note::VerifierKey;
 
-use super::layers::Raw;
 use super::LogFormat;
+use super::layers::Raw;
 
 /// What a parser answers.
 pub(super) type Read<T> = Result<T, String>;
@@ -86,7 +86,9 @@ pub(super) fn truth(raw: &Raw) -> Read<bool> {
 /// An address with a port.
 pub(super) fn address(raw: &Raw) -> Read<SocketAddr> {
     let written = required(raw)?;
-    written.parse().map_err(|_| format!("an IP address with a port is expected, such as \"0.0.0.0:7101\", not \"{written}\""))
+    written
+        .parse()
+        .map_err(|_| format!("an IP address with a port is expected, such as \"0.0.0.0:7101\", not \"{written}\""))
 }
 
 /// A path; relative ones start from `base`.
@@ -137,7 +139,9 @@ pub(super) fn log_filter(raw: &Raw) -> Read<String> {
     let written = required(raw)?;
     match tracing_subscriber::EnvFilter::try_new(&written) {
         Ok(_) => Ok(written),
-        Err(error) => Err(format!("a log filter is expected, such as \"info\" or \"info,gateway_engine=debug\": {error}")),
+        Err(error) => {
+            Err(format!("a log filter is expected, such as \"info\" or \"info,gateway_engine=debug\": {error}"))
+        }
     }
 }
 

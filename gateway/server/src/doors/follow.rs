@@ -65,7 +65,12 @@ pub(super) async fn receipts(
 ) -> Result<Vec<v1::Receipt>, Refusal> {
     let seen = find(doors, caller, sender, envelope_id).await?;
     let events = doors.engine.store().events(seen.row.seq, None, RECEIPTS_MAX).await.map_err(unavailable)?;
-    Ok(events.iter().map(|event| &event.receipt).filter(|receipt| seen.view.shows(receipt)).map(Receipt::to_wire).collect())
+    Ok(events
+        .iter()
+        .map(|event| &event.receipt)
+        .filter(|receipt| seen.view.shows(receipt))
+        .map(Receipt::to_wire)
+        .collect())
 }
 
 /// Streams the events of an envelope: those that have been, then each new one, until every delivery is final or the gateway drains.

@@ -224,7 +224,8 @@ fn read_reason(text: &str) -> Result<Reason, Refusal> {
 }
 
 fn instant(at: &prost_types::Timestamp, field: &str) -> Result<Timestamp, Refusal> {
-    Timestamp::from_parts(at.seconds, at.nanos).ok_or_else(|| malformed(field, "an instant between the years 1 and 9999"))
+    Timestamp::from_parts(at.seconds, at.nanos)
+        .ok_or_else(|| malformed(field, "an instant between the years 1 and 9999"))
 }
 
 fn read_status(number: i32) -> Option<DeliveryStatus> {

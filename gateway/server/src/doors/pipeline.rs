@@ -52,7 +52,8 @@ mod tests {
 
     #[tokio::test]
     async fn answers_come_as_they_become_ready_and_no_more_than_the_bound_is_in_flight() {
-        let (running, peak, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let (running, peak, gate) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let work = {
             let (running, peak, gate) = (running.clone(), peak.clone(), gate.clone());
             move |message: usize| {

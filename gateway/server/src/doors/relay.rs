@@ -103,7 +103,8 @@ async fn one_of_many(doors: Doors, caller: Caller, message: v1::RelayRequest) ->
 
 async fn relay(doors: &Doors, caller: &Caller, message: v1::RelayRequest) -> Result<Accepted, Refusal> {
     let from = doors.again(caller).ok().and_then(|now| now.gateway().ok().cloned()).ok_or(Reason::HopUnknown)?;
-    let span = tracing::info_span!("process relay", otel.kind = "server", messaging.system = "lienthong", gateway = %from);
+    let span =
+        tracing::info_span!("process relay", otel.kind = "server", messaging.system = "lienthong", gateway = %from);
     let envelope = message.envelope.ok_or_else(|| Refusal::new(Reason::RequestMalformed).at("envelope"))?;
     let facts = RelayFacts {
         recipients: ids(&message.recipients, "recipients", limits::RECIPIENTS_MAX, AgencyId::parse)?,
@@ -132,9 +133,8 @@ fn ids<T>(
         return Err(Refusal::new(reason).at(field).saw(format!("{}, at most {count_max}", texts.len())));
     }
     let parsed = texts.iter().enumerate().map(|(at, text)| {
-        parse(text).map_err(|error| {
-            Refusal::new(Reason::RequestMalformed).at(format!("{field}[{at}]")).saw(error.to_string())
-        })
+        parse(text)
+            .map_err(|error| Refusal::new(Reason::RequestMalformed).at(format!("{field}[{at}]")).saw(error.to_string()))
     });
     parsed.collect()
 }

@@ -43,6 +43,7 @@ pub(super) async fn upload(
             return Err(caller.status(&malformed("a chunk has at most 1 MiB")));
         }
         doors.quota.upload(&caller.party, chunk.len()).await;
+        doors.metrics.uploaded(chunk.len());
         writer.write(chunk).await.map_err(|error| caller.status(&refusal(error)))?;
     }
     writer.finish().await.map_err(|error| caller.status(&refusal(error)))?;
@@ -55,7 +56,8 @@ pub(super) async fn missing(doors: &Doors, caller: &Caller, digests: &[Bytes]) -
     if digests.len() > limits::PARTS_MAX {
         return Err(caller.status(&malformed("at most 256 digests").at("sha256")));
     }
-    let parsed: Result<Vec<Digest>, Refusal> = digests.iter().enumerate().map(|(at, bytes)| digest(bytes, at)).collect();
+    let parsed: Result<Vec<Digest>, Refusal> =
+        digests.iter().enumerate().map(|(at, bytes)| digest(bytes, at)).collect();
     let parsed = parsed.map_err(|refusal| caller.status(&refusal))?;
     let missing = doors.engine.parts().missing(&hop, &parsed).await.map_err(|error| caller.status(&refusal(error)))?;
     let wire = |missing: gateway_store::parts::Missing| v1::MissingPart {

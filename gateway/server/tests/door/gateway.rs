@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use tracing_subscriber::EnvFilter;
 
 /// The folder, the province in it, and the configuration of its topmost gateway.
 pub struct Site {
@@ -51,9 +52,12 @@ impl Site {
     }
 
     pub fn planned(plan: &Plan) -> Self {
+        // With RUST_LOG set, a failing test tells what its gateways did; the first test installs it for all.
+        drop(tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).with_test_writer().try_init());
         let folder = tempfile::tempdir().unwrap();
         let province = Province::generate(folder.path(), plan, now()).unwrap();
-        let land_office = "[[adapter]]\nname = \"land-office\"\nkind = \"folder\"\nagencies = [\"h99.21\"]\npath = \"land-office\"\n";
+        let land_office =
+            "[[adapter]]\nname = \"land-office\"\nkind = \"folder\"\nagencies = [\"h99.21\"]\npath = \"land-office\"\n";
         let site = Self { folder, province, extra: land_office.to_owned(), gateway: "gw-province".to_owned() };
         site.issue(1);
         site
@@ -243,4 +247,3 @@ pub async fn get(running: &Running, path: &str) -> (u16, String) {
     let code = answer.split(' ').nth(1).unwrap().parse().unwrap();
     (code, answer)
 }
-

@@ -28,7 +28,8 @@ impl Ladder {
             let directory = format!("file = \"{first}\"\nfrom_parent = true");
             ladder.gateways.push(ladder.site.start_at(gateway, port, &directory, "").await);
         }
-        let top = ladder.site.start_at("gw-province", ladder.ports[2], "file = \"directory.bin\"", &ladder.site.extra).await;
+        let top =
+            ladder.site.start_at("gw-province", ladder.ports[2], "file = \"directory.bin\"", &ladder.site.extra).await;
         ladder.gateways.push(top);
         ladder
     }
@@ -67,7 +68,10 @@ async fn a_file_goes_from_the_commune_to_the_land_office_and_its_receipts_come_b
         ("gw-district", EventKind::Accepted),
         ("gw-province", EventKind::Delivered),
     ] {
-        assert!(seen.iter().any(|(gateway, kind)| (gateway.as_str(), *kind) == step), "{step:?} is missing in {seen:#?}");
+        assert!(
+            seen.iter().any(|(gateway, kind)| (gateway.as_str(), *kind) == step),
+            "{step:?} is missing in {seen:#?}"
+        );
     }
     assert_eq!(std::fs::read_dir(site.path("land-office/incoming")).unwrap().count(), 1);
     ladder.stop().await;

@@ -1,4 +1,5 @@
 //! The doors of one gateway, from outside: real TLS, real signatures, a real store, a real drop folder.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod gateway;
 mod ladder;
@@ -14,6 +15,7 @@ use proto::v1::operate_service_client::OperateServiceClient;
 use proto::v1::relay_service_client::RelayServiceClient;
 use proto::v1::submit_many_response::Result as ManyResult;
 use proto::v1::submit_service_client::SubmitServiceClient;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
@@ -55,7 +57,10 @@ async fn an_envelope_goes_through_the_door_into_the_folder_and_every_step_has_it
     let first = client.submit(request.clone()).await.unwrap().into_inner();
     assert!(!first.duplicate);
     let accepted = site.verify(first.receipt.clone().unwrap());
-    assert_eq!((accepted.kind, accepted.envelope_digest.as_bytes().as_slice()), (EventKind::Accepted, &digest(&envelope.envelope)[..]));
+    assert_eq!(
+        (accepted.kind, accepted.envelope_digest.as_bytes().as_slice()),
+        (EventKind::Accepted, &digest(&envelope.envelope)[..])
+    );
 
     let again = client.submit(request).await.unwrap().into_inner();
     assert!(again.duplicate);
@@ -78,10 +83,18 @@ async fn an_envelope_goes_through_the_door_into_the_folder_and_every_step_has_it
 
     let named = v1::GetReceiptRequest { sender: "h99.12".to_owned(), envelope_id: id };
     let mut land = SubmitServiceClient::new(site.channel(&running, "sys-land-office"));
-    assert_eq!(land.get_receipt(named.clone()).await.unwrap().into_inner().receipts.len(), 2, "the recipient may see it");
+    assert_eq!(
+        land.get_receipt(named.clone()).await.unwrap().into_inner().receipts.len(),
+        2,
+        "the recipient may see it"
+    );
     let mut other = SubmitServiceClient::new(site.channel(&running, "sys-commune-onestop"));
     let refused = other.get_receipt(named).await.unwrap_err();
-    assert_eq!((refused.code(), reason(&refused)), (Code::NotFound, "NOT_FOUND".to_owned()), "others do not learn that it is there");
+    assert_eq!(
+        (refused.code(), reason(&refused)),
+        (Code::NotFound, "NOT_FOUND".to_owned()),
+        "others do not learn that it is there"
+    );
     running.stop().await.unwrap();
 }
 
@@ -132,7 +145,8 @@ async fn each_door_has_its_own_callers() {
     let system = site.channel(&running, SYSTEM);
     let denied = OperateServiceClient::new(system.clone()).list(v1::ListRequest::default()).await.unwrap_err();
     assert_eq!((denied.code(), reason(&denied)), (Code::PermissionDenied, "OPERATOR_NOT_AUTHORIZED".to_owned()));
-    let denied = RelayServiceClient::new(system).return_receipts(v1::ReturnReceiptsRequest::default()).await.unwrap_err();
+    let denied =
+        RelayServiceClient::new(system).return_receipts(v1::ReturnReceiptsRequest::default()).await.unwrap_err();
     assert_eq!(reason(&denied), "HOP_NOT_ALLOWED");
     let gateway = site.channel(&running, "gw-district");
     let (_, envelope) = site.envelope(LAND_OFFICE, &[]);
@@ -175,7 +189,10 @@ async fn a_stream_answers_each_envelope_by_its_number_good_or_bad() {
     let running = site.start().await;
     let mut client = SubmitServiceClient::new(site.channel(&running, SYSTEM));
     let mut requests: Vec<_> = (0..40)
-        .map(|sequence| v1::SubmitManyRequest { sequence, request: Some(submission(site.envelope(LAND_OFFICE, &[]).1)) })
+        .map(|sequence| v1::SubmitManyRequest {
+            sequence,
+            request: Some(submission(site.envelope(LAND_OFFICE, &[]).1)),
+        })
         .collect();
     let broken = requests[7].request.as_mut().and_then(|request| request.envelope.as_mut()).unwrap();
     broken.signatures[0].cms = broken.signatures[0].cms.slice(..40);
@@ -239,33 +256,37 @@ async fn a_broken_upload_goes_on_where_it_stopped() {
     let ask = v1::MissingPartsRequest { sha256: vec![digest(&whole)] };
     let (frames, stream) = tokio::sync::mpsc::channel(4);
     let mut broken = client.clone();
-    let call = tokio::spawn(async move { broken.upload_part(tokio_stream::wrappers::ReceiverStream::new(stream)).await });
+    let call =
+        tokio::spawn(async move { broken.upload_part(tokio_stream::wrappers::ReceiverStream::new(stream)).await });
     frames.send(header(&whole, 0)).await.unwrap();
     frames.send(chunk(&whole[..300_000])).await.unwrap();
-    let received = tokio::time::timeout(Duration::from_secs(20), async {
-        loop {
-            let missing = client.missing_parts(ask.clone()).await.unwrap().into_inner().missing;
-            if missing[0].received > 0 {
-                return missing[0].received;
-            }
+    let received = |mut client: SubmitServiceClient<Channel>| {
+        let ask = ask.clone();
+        async move { client.missing_parts(ask).await.unwrap().into_inner().missing[0].received }
+    };
+    let begun = tokio::time::timeout(Duration::from_secs(20), async {
+        while received(client.clone()).await == 0 {
             tokio::task::yield_now().await;
         }
     });
-    let received = received.await.unwrap();
+    begun.await.unwrap();
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     drop(frames);
-    let rest = [header(&whole, received), chunk(&whole[received as usize..])];
     let size = tokio::time::timeout(Duration::from_secs(20), async {
-        // The gateway hears of the abort a little later than the caller.
+        // The gateway hears of the abort a little later than the caller, and may still be writing.
         loop {
-            match client.upload_part(tokio_stream::iter(rest.clone())).await {
-                Ok(done) => return done.into_inner().size,
-                Err(busy) => assert_eq!(reason(&busy), "OVERLOADED", "{busy}"),
+            let offset = received(client.clone()).await;
+            let rest = [header(&whole, offset), chunk(&whole[offset as usize..])];
+            match client.upload_part(tokio_stream::iter(rest)).await {
+                Ok(done) => return (offset, done.into_inner().size),
+                Err(again) => assert!(["OVERLOADED", "UPLOAD_OFFSET"].contains(&reason(&again).as_str()), "{again}"),
             }
         }
     });
-    assert_eq!(size.await.unwrap(), whole.len() as u64);
+    let (offset, size) = size.await.unwrap();
+    assert!(offset > 0, "what had been sent is not sent again");
+    assert_eq!(size, whole.len() as u64);
     running.stop().await.unwrap();
 }
 
@@ -306,13 +327,24 @@ async fn a_gateway_tells_where_it_serves_drains_and_remembers_after_a_restart() 
     let mut client = SubmitServiceClient::new(site.channel(&running, SYSTEM));
     let (_, envelope) = site.envelope(LAND_OFFICE, &[]);
     let first = client.submit(submission(envelope.clone())).await.unwrap().into_inner();
-    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(site.path("data/addresses.json")).unwrap()).unwrap();
+    let told: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(site.path("data/addresses.json")).unwrap()).unwrap();
     assert_eq!(told["doors"].as_str(), Some(running.addresses.doors.to_string().as_str()));
     assert_eq!(get(&running, "/live").await.0, 200);
     assert_eq!(get(&running, "/ready").await.0, 200);
     let (code, metrics) = get(&running, "/metrics").await;
     assert!(code == 200 && metrics.contains("lienthong_envelopes 1\n"), "{metrics}");
-    assert!(metrics.contains("lienthong_submissions_accepted_total{hop=\"system\",duplicate=\"false\"} 1"), "{metrics}");
+    for line in [
+        "lienthong_connections 1\n",
+        "lienthong_handshakes_total{result=\"done\"} 1\n",
+        "lienthong_requests_total{method=\"SubmitService/Submit\",code=\"0\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    assert!(
+        metrics.contains("lienthong_submissions_accepted_total{hop=\"system\",duplicate=\"false\"} 1"),
+        "{metrics}"
+    );
     running.stop().await.unwrap();
     assert!(!site.path("data/addresses.json").exists());
 
