@@ -1,6 +1,7 @@
 //! Taking due work: which rows, decided under the lock of [`Work`] on one snapshot; what they say, read after it on the same snapshot.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -180,12 +181,14 @@ fn read(
         WorkKey::Delivery(key) => {
             let delivery = rows::delivery_at(connection, key)?.ok_or_else(|| missing("the row"))?.row;
             let seq = rows::envelope_of(key);
-            if !envelopes.contains_key(&seq) {
-                let envelope = rows::envelope_at(connection, seq)?.ok_or_else(|| missing("the envelope"))?;
-                let body = rows::body_of(connection, seq)?.ok_or_else(|| missing("the body"))?;
-                envelopes.insert(seq, (Arc::new(envelope), body));
-            }
-            let (envelope, signed) = envelopes.get(&seq).ok_or_else(|| missing("the envelope"))?;
+            let (envelope, signed) = match envelopes.entry(seq) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let envelope = rows::envelope_at(connection, seq)?.ok_or_else(|| missing("the envelope"))?;
+                    let body = rows::body_of(connection, seq)?.ok_or_else(|| missing("the body"))?;
+                    new.insert((Arc::new(envelope), body))
+                }
+            };
             Ok(gateway_store::claim::Work::Deliver { delivery, envelope: envelope.clone(), signed: signed.clone() })
         }
     }

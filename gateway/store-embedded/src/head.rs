@@ -118,10 +118,10 @@ const MAGIC: &[u8; 8] = b"LThead1\n";
 impl Acknowledged {
     /// Opens the file and tells the commit in it; `None` when the file was not there.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Option<u64>)> {
-        let is_new = !path.exists();
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         let acknowledged = Self { file };
-        if is_new {
+        // Power loss while the store was being made leaves it empty or full of zeros.
+        if acknowledged.is_blank()? {
             acknowledged.write(0)?;
             acknowledged.file.sync_all()?;
             return Ok((acknowledged, None));
@@ -132,6 +132,12 @@ impl Acknowledged {
 
     pub(crate) fn write(&self, commit: u64) -> io::Result<()> {
         self.file.write_all_at(&encode(commit), 0)
+    }
+
+    fn is_blank(&self) -> io::Result<bool> {
+        let mut kept = [0; 24];
+        let read = self.file.read_at(&mut kept, 0)?;
+        Ok(kept[..read].iter().all(|byte| *byte == 0))
     }
 
     fn read(&self) -> io::Result<u64> {

@@ -29,6 +29,8 @@ mod evidence;
 mod failure;
 mod head;
 mod list;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod open;
 mod options;
 mod parts;

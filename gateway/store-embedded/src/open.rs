@@ -1,8 +1,8 @@
 //! Opening: who else is there, what is there, and whether it is what was left.
 //!
 //! In this order: the folder is locked; a database that is missing beside traces of a store is refused; format and identity are checked;
-//! SQLite recovers the write-ahead log; the result must reach the last acknowledged commit, be as long as it says, and its counters and
-//! log state must match the newest signed checkpoint. Only then a new boot number is committed and the writer starts.
+//! its length is what its header says; SQLite recovers the write-ahead log; the result must reach the last acknowledged commit, and its log
+//! state must match the newest signed checkpoint. Only then a new boot number is committed and the writer starts.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
@@ -62,7 +62,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<EmbeddedStore, OpenError> {
     let checkpoint = check_log(&connection, &path, &head, options.signer.verifier())?;
     raise_boot(&connection, &path, &mut head)?;
     acknowledged.write(head.commits.unsigned_abs()).map_err(file(&acknowledged_path))?;
-    check_length(&connection, &path)?;
+    writer::checkpoint(&connection, "TRUNCATE").map_err(|failure| refuse(&path, failure))?;
     start(options, Opened { path, connection, head, acknowledged, checkpoint, lock })
 }
 
@@ -89,16 +89,16 @@ fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenErro
         Log::new(options.signer, head.log.clone()).map_err(|error| refuse(Failure::Damaged(error.to_string())))?;
     let shared = Arc::new(Shared::new(options.folder, options.free_bytes_min, work, head.clone(), checkpoint, lock));
     let (queue, inbox) = Queue::new(options.queue_steps_max, options.queue_bytes_max);
-    let lanes = LaneNumbers::default();
     let writer = Writer {
         path: path.clone(),
         connection,
         log,
         head,
         acknowledged,
-        lanes,
+        lanes: LaneNumbers::default(),
         shared: shared.clone(),
         inbox,
+        checkpoint_bytes: options.checkpoint_bytes,
         unchecked_bytes: 0,
     };
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());
@@ -151,7 +151,7 @@ fn check_files(folder: &Path, path: &Path) -> Result<bool, OpenError> {
     let mut header = [0; HEADER_BYTES];
     let mut file = File::open(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
     match file.read_exact(&mut header) {
-        Ok(()) => check_header(path, &header).map(|()| false),
+        Ok(()) => check_header(path, &header).and_then(|()| check_length(path, &header)).map(|()| false),
         // A crash while the store was being made leaves an empty file and no trace of anything kept.
         Err(_) if has_content(&folder.join(ACKNOWLEDGED)) => corrupt(path, "it is shorter than its header"),
         Err(_) => Ok(true),
@@ -172,6 +172,21 @@ fn check_header(path: &Path, header: &[u8; HEADER_BYTES]) -> Result<(), OpenErro
         return Err(OpenError::NotAStore { path: path.to_owned() });
     }
     check_format(path, format)
+}
+
+/// Without a write-ahead log the file is as long as its header says; SQLite would fill a page that lacks its end with zeros.
+fn check_length(path: &Path, header: &[u8; HEADER_BYTES]) -> Result<(), OpenError> {
+    if has_content(&beside(path, "-wal")) {
+        return Ok(());
+    }
+    let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        bytes => u64::from(bytes),
+    };
+    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+    let expected = page_bytes * u64::from(pages);
+    let length = fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?.len();
+    if length < expected { corrupt(path, &format!("it has {length} bytes where {expected} are due")) } else { Ok(()) }
 }
 
 fn check_format(path: &Path, found: i32) -> Result<(), OpenError> {
@@ -244,17 +259,6 @@ fn raise_boot(connection: &Connection, path: &Path, head: &mut Head) -> Result<(
     head.boot += 1;
     head.commits += 1;
     head.write(connection).map_err(|failure| refuse(path, failure))
-}
-
-/// Brings everything into the database file, and checks that this is as long as it says.
-fn check_length(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let database = |source: rusqlite::Error| refuse(path, Failure::Sql(source));
-    writer::checkpoint(connection, "TRUNCATE").map_err(|failure| refuse(path, failure))?;
-    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).map_err(database)?;
-    let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(database)?;
-    let length = fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?.len();
-    let expected = pages.saturating_mul(page_bytes).unsigned_abs();
-    if length < expected { corrupt(path, &format!("it has {length} bytes where {expected} are due")) } else { Ok(()) }
 }
 
 fn has_content(path: &Path) -> bool {

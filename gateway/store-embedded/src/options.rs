@@ -21,6 +21,8 @@ pub struct OpenOptions {
     pub queue_steps_max: usize,
     /// Bytes that may wait for the writer.
     pub queue_bytes_max: usize,
+    /// Bytes that go to the write-ahead log, roughly, before they are moved into the database.
+    pub checkpoint_bytes: usize,
 }
 
 /// Whether a commit waits for the disk.
@@ -43,6 +45,7 @@ impl OpenOptions {
             readers: 4,
             queue_steps_max: 4_096,
             queue_bytes_max: 64 * 1024 * 1024,
+            checkpoint_bytes: 48 * 1024 * 1024,
         }
     }
 }

@@ -260,3 +260,57 @@ impl LaneState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_seconds(second)
+    }
+
+    fn wake(lane: &str, second: i64) -> Wake {
+        Wake { lane: Lane::new(lane), lane_id: 1, at: at(second) }
+    }
+
+    #[test]
+    fn a_lane_without_open_work_is_forgotten() {
+        let mut work = Work::new(1);
+        work.wake(&wake("a", 5));
+        assert_eq!(work.lanes(), 1);
+        work.set_open(&Lane::new("a"), 1, None);
+        assert_eq!((work.lanes(), work.next_lane(None)), (0, None));
+    }
+
+    #[test]
+    fn a_frozen_row_is_neither_claimed_nor_settled_until_its_batch_is_published() {
+        let (mut work, lane, key, mut effects) = (Work::new(1), Lane::new("a"), WorkKey::Delivery(7), Effects::default());
+        work.freeze(key, (&lane, 1), Some(at(5)), &mut effects);
+        assert!(work.is_held(key) && work.run_out(&lane, at(100), 10).is_empty());
+        work.publish(&effects);
+        assert!(!work.is_held(key));
+    }
+
+    #[test]
+    fn a_dropped_batch_leaves_leases_and_wake_ups_as_they_were() {
+        let (mut work, lane, leased, open) = (Work::new(1), Lane::new("a"), WorkKey::Delivery(7), WorkKey::Delivery(8));
+        let token = work.lease(leased, (&lane, 1), at(1), at(60)).unwrap();
+        let mut effects = Effects::default();
+        assert!(work.take(leased, token, &mut effects));
+        work.freeze(open, (&lane, 1), Some(at(5)), &mut effects);
+        work.drop_effects(&effects);
+        assert_eq!(work.next_lane(None).map(|((due, _), ..)| due), Some(at(5)), "the row that was not leased is due");
+        assert!(work.take(leased, token, &mut Effects::default()), "the lease still holds");
+    }
+
+    #[test]
+    fn no_more_rows_are_leased_than_the_bound() {
+        let (mut work, lane) = (Work::new(1), Lane::new("a"));
+        let leases = i64::try_from(LEASES_MAX).unwrap();
+        for key in 0..leases {
+            assert!(work.lease(WorkKey::Delivery(key), (&lane, 1), at(1), at(60)).is_some());
+        }
+        assert_eq!(work.lease(WorkKey::Delivery(leases), (&lane, 1), at(1), at(60)), None);
+        assert!(work.lease(WorkKey::Delivery(0), (&lane, 1), at(1), at(90)).is_some(), "a lease that has run out is taken over");
+    }
+}

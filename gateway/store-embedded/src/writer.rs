@@ -30,8 +30,6 @@ use crate::work::Effects;
 const BATCH_STEPS_MAX: usize = 512;
 /// Bytes in one transaction, roughly.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Bytes written to the write-ahead log between two checkpoints of the database, roughly.
-const CHECKPOINT_BYTES: usize = 48 * 1024 * 1024;
 /// Pages that even the smallest commit rewrites, in bytes.
 const COMMIT_BYTES: usize = 10 * 8 * 1024;
 
@@ -45,6 +43,8 @@ pub(crate) struct Writer {
     pub(crate) lanes: LaneNumbers,
     pub(crate) shared: Arc<Shared>,
     pub(crate) inbox: mpsc::Receiver<Request>,
+    /// Bytes written to the write-ahead log between two checkpoints of the database, roughly.
+    pub(crate) checkpoint_bytes: usize,
     pub(crate) unchecked_bytes: usize,
 }
 
@@ -72,11 +72,22 @@ impl Writer {
             }
             self.serve(&mut requests);
             self.unchecked_bytes += bytes + bytes / 4 + COMMIT_BYTES;
-            if self.unchecked_bytes >= CHECKPOINT_BYTES {
+            if self.unchecked_bytes >= self.checkpoint_bytes {
                 self.checkpoint();
             }
         }
         self.finish();
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    fn end_transaction(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("COMMIT")
+    }
+
+    #[cfg(feature = "mutants")]
+    fn end_transaction(&self) -> rusqlite::Result<()> {
+        // This mutant commits only after it has answered.
+        if crate::mutants::answers_before_commit() { Ok(()) } else { self.connection.execute_batch("COMMIT") }
     }
 
     fn serve(&mut self, requests: &mut Vec<Request>) {
@@ -85,6 +96,8 @@ impl Writer {
             // Whoever does not wait any more reads back by id.
             request.answer.send(answer).ok();
         }
+        #[cfg(feature = "mutants")]
+        crate::mutants::commit_late(&self.connection);
     }
 
     fn take(&mut self, requests: &[Request]) -> Answers {
@@ -143,7 +156,7 @@ impl Writer {
             lock(&self.shared.work).drop_effects(effects);
             return Ok(self.answers(outcomes, None));
         }
-        if let Err(error) = self.connection.execute_batch("COMMIT") {
+        if let Err(error) = self.end_transaction() {
             let failure = Failure::Sql(error);
             return match failure.trouble() {
                 Trouble::Full => Err(self.roll_back(failure, effects)),
@@ -226,9 +239,9 @@ impl Writer {
         match checkpoint(&self.connection, "PASSIVE") {
             Ok(Progress::Whole) => self.unchecked_bytes = 0,
             // A reader still looks at an old page: what is left goes with the next one.
-            Ok(Progress::Part) => self.unchecked_bytes = CHECKPOINT_BYTES / 2,
+            Ok(Progress::Part) => self.unchecked_bytes = self.checkpoint_bytes / 2,
             Err(failure) if failure.trouble() == Trouble::Full => {
-                self.unchecked_bytes = CHECKPOINT_BYTES / 2;
+                self.unchecked_bytes = self.checkpoint_bytes / 2;
                 tracing::warn!(file = %self.path.display(), "the disk is full: the write-ahead log grows until there is room");
             }
             Err(failure) => {

@@ -1,0 +1,149 @@
+//! A process of its own that fills a store: this test binary, started again with an environment that says where.
+//!
+//! It prints `ack <number>` for every envelope that the store has acknowledged, and `error <what>` for every one that it has not.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use gateway_model::Reason;
+use gateway_store::{Pressure, Store as _};
+use gateway_store_conformance::fixture::Fixture;
+use gateway_store_conformance::suite::{acceptance, key};
+use gateway_store_embedded::{EmbeddedStore, OpenOptions, Synchronous};
+
+const FOLDER: &str = "STORE_UNDER_TEST_FOLDER";
+const SYNCHRONOUS: &str = "STORE_UNDER_TEST_SYNCHRONOUS";
+const ENVELOPES: &str = "STORE_UNDER_TEST_ENVELOPES";
+/// Envelopes of each start of the store.
+const PER_START: u64 = 32;
+/// So little that the write-ahead log starts anew several times.
+const CHECKPOINT_BYTES: usize = 512 * 1024;
+
+/// What the child is to do.
+#[derive(Clone, Copy)]
+pub(crate) struct Work {
+    pub(crate) synchronous: Synchronous,
+    pub(crate) envelopes: u64,
+}
+
+/// What a child printed.
+pub(crate) struct Printed {
+    pub(crate) acknowledged: Vec<u64>,
+    pub(crate) errors: Vec<String>,
+    /// Whether anything was acknowledged after the first error.
+    pub(crate) acknowledged_after_an_error: bool,
+}
+
+/// Without an environment it fills a store of its own, and so shows that what the other tests start does work.
+#[test]
+fn a_process_that_fills_a_store_finds_what_it_acknowledged() {
+    let own = tempfile::tempdir().unwrap();
+    let folder = std::env::var_os(FOLDER).map_or_else(|| own.path().to_owned(), PathBuf::from);
+    let synchronous = if std::env::var_os(SYNCHRONOUS).is_some() { Synchronous::Off } else { Synchronous::Full };
+    let envelopes = std::env::var(ENVELOPES).map_or(2 * PER_START, |count| count.parse().unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(fill(&folder, synchronous, envelopes));
+}
+
+/// The command that starts the child, by itself or at the end of another one.
+pub(crate) fn command(folder: &Path, work: Work, through: &[String]) -> Command {
+    let binary = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
+    let test = "child::a_process_that_fills_a_store_finds_what_it_acknowledged";
+    let mut line: Vec<String> = through.to_vec();
+    line.extend([binary, "--exact".to_owned(), test.to_owned(), "--nocapture".to_owned()]);
+    let mut command = Command::new(&line[0]);
+    command.args(&line[1..]).env(FOLDER, folder).env(ENVELOPES, work.envelopes.to_string());
+    command.env("RUST_BACKTRACE", "0").stdout(Stdio::piped()).stderr(Stdio::piped());
+    match work.synchronous {
+        Synchronous::Off => command.env(SYNCHRONOUS, "off"),
+        Synchronous::Full => command.env_remove(SYNCHRONOUS),
+    };
+    command
+}
+
+/// Where strace is; it fails here and not in some parser when it is missing.
+pub(crate) fn strace() -> String {
+    let found = Command::new("strace").arg("-V").output();
+    assert!(found.is_ok_and(|output| output.status.success()), "strace is missing: apt-get install strace");
+    "strace".to_owned()
+}
+
+/// Reads what a child has printed.
+pub(crate) fn printed(output: &Output) -> Printed {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut printed = Printed { acknowledged: Vec::new(), errors: Vec::new(), acknowledged_after_an_error: false };
+    for line in text.lines() {
+        if let Some(number) = line.strip_prefix("ack ") {
+            printed.acknowledged.push(number.parse().unwrap());
+            printed.acknowledged_after_an_error |= !printed.errors.is_empty();
+        } else if let Some(what) = line.strip_prefix("error ") {
+            printed.errors.push(what.to_owned());
+        }
+    }
+    printed
+}
+
+/// Every acknowledged envelope is there, with its body.
+pub(crate) async fn lost(store: &EmbeddedStore, acknowledged: &[u64]) -> Vec<u64> {
+    let mut lost = Vec::new();
+    for number in acknowledged {
+        let row = store.find(&key(*number)).await.unwrap();
+        let body = match &row {
+            Some(row) => store.body(row.seq).await.unwrap(),
+            None => None,
+        };
+        if body.is_none() {
+            lost.push(*number);
+        }
+    }
+    lost
+}
+
+async fn fill(folder: &Path, synchronous: Synchronous, envelopes: u64) {
+    let fixture = Arc::new(Fixture::new());
+    let mut first = 0;
+    while first < envelopes {
+        let options = OpenOptions { synchronous, checkpoint_bytes: CHECKPOINT_BYTES, ..super::options(folder) };
+        let store = Arc::new(EmbeddedStore::open(options).unwrap());
+        let last = (first + PER_START).min(envelopes);
+        let mut producers = tokio::task::JoinSet::new();
+        for producer in 0..4 {
+            let (store, fixture) = (store.clone(), fixture.clone());
+            producers.spawn(async move {
+                let mut acknowledged = Vec::new();
+                for number in (first + producer..last).step_by(4) {
+                    acknowledged.extend(accept(&store, &fixture, number).await);
+                }
+                acknowledged
+            });
+        }
+        let acknowledged = producers.join_all().await.concat();
+        if let Some(what) = store.failure() {
+            // The server ends here; only a new process may open the store again.
+            assert_eq!(store.failed().await, what);
+            assert!(matches!(store.pressure(), Pressure::Busy { reason: Reason::StoreUnavailable, .. }));
+            return;
+        }
+        assert_eq!(lost(&store, &acknowledged).await, []);
+        store.close().await;
+        first = last;
+    }
+}
+
+/// Accepts one envelope and says what became of it; gives its number when it was acknowledged.
+async fn accept(store: &EmbeddedStore, fixture: &Fixture, number: u64) -> Option<u64> {
+    let result = store.accept(acceptance(&fixture.envelope(number))).await;
+    let line = match &result {
+        Ok(_) => format!("ack {number}\n"),
+        Err(error) => format!("error {error}\n"),
+    };
+    say(&line);
+    result.is_ok().then_some(number)
+}
+
+/// One write a line, so that a trace shows when it was said.
+fn say(line: &str) {
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
+}
