@@ -284,7 +284,8 @@ mod tests {
 
     #[test]
     fn a_frozen_row_is_neither_claimed_nor_settled_until_its_batch_is_published() {
-        let (mut work, lane, key, mut effects) = (Work::new(1), Lane::new("a"), WorkKey::Delivery(7), Effects::default());
+        let (mut work, lane, key, mut effects) =
+            (Work::new(1), Lane::new("a"), WorkKey::Delivery(7), Effects::default());
         work.freeze(key, (&lane, 1), Some(at(5)), &mut effects);
         assert!(work.is_held(key) && work.run_out(&lane, at(100), 10).is_empty());
         work.publish(&effects);
@@ -311,6 +312,9 @@ mod tests {
             assert!(work.lease(WorkKey::Delivery(key), (&lane, 1), at(1), at(60)).is_some());
         }
         assert_eq!(work.lease(WorkKey::Delivery(leases), (&lane, 1), at(1), at(60)), None);
-        assert!(work.lease(WorkKey::Delivery(0), (&lane, 1), at(1), at(90)).is_some(), "a lease that has run out is taken over");
+        assert!(
+            work.lease(WorkKey::Delivery(0), (&lane, 1), at(1), at(90)).is_some(),
+            "a lease that has run out is taken over"
+        );
     }
 }

@@ -75,7 +75,8 @@ async fn a_flipped_bit_is_named_and_never_served() {
     let (mut refused, mut named, mut harmless) = (0, 0, 0);
     for flip in 0..FLIPS {
         let place = gateway_model::Digest::of(&flip.to_be_bytes()).0;
-        let offset = usize::try_from(u32::from_be_bytes([place[0], place[1], place[2], place[3]])).unwrap() % bytes.len();
+        let offset =
+            usize::try_from(u32::from_be_bytes([place[0], place[1], place[2], place[3]])).unwrap() % bytes.len();
         let damaged = tempfile::tempdir().unwrap();
         copy(whole.path(), damaged.path());
         let mut flipped = bytes.clone();
@@ -91,7 +92,9 @@ async fn a_flipped_bit_is_named_and_never_served() {
         let mut missing = String::new();
         for (what, value) in &expected {
             match got.get(what) {
-                Some(seen) => assert_eq!(seen, value, "bit {} of byte {offset}: {what} is not what was written", place[4] % 8),
+                Some(seen) => {
+                    assert_eq!(seen, value, "bit {} of byte {offset}: {what} is not what was written", place[4] % 8)
+                }
                 None => write!(missing, "{what}, ").unwrap(),
             }
         }
@@ -128,7 +131,13 @@ async fn a_write_ahead_log_that_is_cut_damaged_or_gone_is_refused() {
     flipped[log.len() / 2] ^= 1;
     let mut end_flipped = log.clone();
     end_flipped[log.len() - 5] ^= 1;
-    for (what, bytes) in [("cut", &log[..log.len() - 1]), ("cut in half", &log[..log.len() / 2]), ("flipped", &flipped), ("flipped at its end", &end_flipped), ("empty", &[])] {
+    for (what, bytes) in [
+        ("cut", &log[..log.len() - 1]),
+        ("cut in half", &log[..log.len() / 2]),
+        ("flipped", &flipped),
+        ("flipped at its end", &end_flipped),
+        ("empty", &[]),
+    ] {
         let damaged = tempfile::tempdir().unwrap();
         copy(killed.path(), damaged.path());
         std::fs::remove_file(damaged.path().join("store.db-shm")).ok();

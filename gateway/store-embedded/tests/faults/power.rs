@@ -80,7 +80,8 @@ fn traced(folder: &Path, synchronous: Synchronous) -> Vec<Event> {
 fn moments(events: &[Event]) -> Vec<usize> {
     let said = |event: &Event| matches!(event, Event::Acknowledged(_));
     let acknowledgements: Vec<usize> = (0..events.len()).filter(|at| said(&events[*at])).map(|at| at + 1).collect();
-    let mut moments: Vec<usize> = (0..MOMENTS / 2).map(|at| acknowledgements[at * acknowledgements.len() / (MOMENTS / 2)]).collect();
+    let mut moments: Vec<usize> =
+        (0..MOMENTS / 2).map(|at| acknowledgements[at * acknowledgements.len() / (MOMENTS / 2)]).collect();
     moments.extend((0..MOMENTS / 2).map(|at| at * at * events.len() / (MOMENTS * MOMENTS / 4)));
     moments.push(events.len());
     moments

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use gateway_store::{Pressure, Store as _};
-use gateway_store_conformance::fixture::{OURS, OTHER, Fixture, log_signer};
+use gateway_store_conformance::fixture::{Fixture, OTHER, OURS, log_signer};
 use gateway_store_conformance::suite::{acceptance, key};
 use gateway_store_embedded::{EmbeddedStore, OpenError, OpenOptions, Synchronous, check};
 use std::io::{BufRead as _, BufReader};

@@ -13,8 +13,15 @@ pub(crate) enum Event {
     Named(PathBuf),
     /// A file lost its name.
     Unnamed(PathBuf),
-    Written { path: PathBuf, offset: usize, bytes: Vec<u8> },
-    Cut { path: PathBuf, length: usize },
+    Written {
+        path: PathBuf,
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    Cut {
+        path: PathBuf,
+        length: usize,
+    },
     /// A file, or a folder, was synced.
     Synced(PathBuf),
     /// An envelope was acknowledged.
@@ -23,7 +30,8 @@ pub(crate) enum Event {
 
 /// Reads a trace (`-f -y -xx`), as far as it is about files in `folder` and about what was printed.
 pub(crate) fn read(trace: &str, folder: &Path) -> Vec<Event> {
-    let mut reader = Reader { folder: folder.to_owned(), offsets: HashMap::new(), begun: HashMap::new(), events: Vec::new() };
+    let mut reader =
+        Reader { folder: folder.to_owned(), offsets: HashMap::new(), begun: HashMap::new(), events: Vec::new() };
     for line in trace.lines() {
         let Some((process, call)) = line.split_once(' ') else { continue };
         reader.line(process, call.trim_start());
