@@ -12,10 +12,13 @@ use certs_dev::sign::{FastSigner, SignOptions};
 use certs_dev::{Key, KeyKind};
 use gateway_model::directory::{Anchor, AnchorPurpose};
 use gateway_model::{Digest, Timestamp};
+use gateway_verify::wire::read_envelope;
 use gateway_verify::{DetachedOptions, Trust, TrustSource, verify_detached};
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
+use prost::Message as _;
+use proto::v1;
 
 const ROUNDS: u32 = 20;
 const RUNS: u32 = 1_000;
@@ -29,6 +32,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             black_box(Digest::of(black_box(&content)));
         })
     );
+    let envelope = envelope().encode_to_vec();
+    let reading = time(|| {
+        black_box(read_envelope(black_box(&envelope))).ok();
+    });
+    println!("strict reading of an envelope of {} bytes: {reading:.1} us", envelope.len());
     for (kind, scheme) in [
         (KeyKind::P256, &signature::ECDSA_P256_SHA256_ASN1 as &'static dyn VerificationAlgorithm),
         (KeyKind::Rsa2048, &signature::RSA_PKCS1_2048_8192_SHA256),
@@ -88,6 +96,32 @@ fn measure(
         hot / bare
     );
     Ok(())
+}
+
+/// A dossier with ten parts, about 4 KiB.
+fn envelope() -> v1::Envelope {
+    let part = |seed: u8| v1::Part {
+        name: format!("Trích lục bản đồ địa chính số {seed}.pdf"),
+        media_type: "application/pdf".to_owned(),
+        size: 123_456,
+        sha256: Digest::of(&[seed]).as_bytes().to_vec().into(),
+        role: "Trích lục bản đồ".to_owned(),
+    };
+    let at = |seconds: i64| Some(prost_types::Timestamp { seconds: NOW + seconds, nanos: 0 });
+    v1::Envelope {
+        schema: "lienthong.envelope.v1".to_owned(),
+        id: "0197a2b4-3c5d-7e6f-8a9b-0c1d2e3f4a5b".to_owned(),
+        from: "H99.10.01".to_owned(),
+        to: vec![v1::Recipient { agency: "H99.50".to_owned() }],
+        created_at: at(-60),
+        expires_at: at(86_400),
+        content: Some(v1::envelope::Content::Dossier(v1::Dossier {
+            subject: "Đăng ký biến động đất đai ".repeat(60),
+            ..v1::Dossier::default()
+        })),
+        parts: (0..10).map(part).collect(),
+        ..v1::Envelope::default()
+    }
 }
 
 /// Microseconds a round: the best of many short runs, since others share the machine.

@@ -88,6 +88,14 @@ impl<'a> SignedAttributes<'a> {
 }
 
 impl SigningCertificate<'_> {
+    /// The SHA-256 that it names.
+    pub fn sha256(&self) -> Option<Digest> {
+        match self {
+            Self::Named { algorithm: DigestAlgorithm::Sha256, digest, .. } => Digest::from_slice(digest),
+            Self::Named { .. } | Self::OnlyVersionOne | Self::Absent => None,
+        }
+    }
+
     /// Whether it names `certificate`. True as well when nothing is named: whether that is enough is the caller's rule.
     pub fn names(&self, certificate: &Certificate) -> bool {
         let Self::Named { algorithm, digest, issuer_serial } = self else { return true };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gateway_model::{Digest, Reason, Refusal};
 
 use crate::certificate::{Certificate, Serial, peek_issuer_and_serial};
-use crate::chain::Leaf;
+use crate::chain::{Leaf, Verdict};
 use crate::cms::{CmsSignature, SignerIdentifier};
 use crate::name::CanonicalName;
 use crate::trust::Trust;
@@ -16,8 +16,9 @@ use crate::trust::Trust;
 /// When it is neither in the message nor held locally, or cannot be read.
 pub fn find_leaf<'a>(cms: &'a CmsSignature<'a>, trust: &Trust) -> Result<Leaf<'a>, Refusal> {
     let mut unreadable = None;
+    let hint = cms.attributes.signing_certificate.sha256();
     for der in &cms.certificates {
-        match names(&cms.signer, der, trust) {
+        match names(&cms.signer, der, trust, hint) {
             Ok(Some(leaf)) => return Ok(Leaf { embedded: &cms.certificates, ..leaf }),
             Ok(None) => {}
             Err(error) => unreadable = Some(error),
@@ -33,11 +34,12 @@ pub fn find_leaf<'a>(cms: &'a CmsSignature<'a>, trust: &Trust) -> Result<Leaf<'a
     })
 }
 
-/// The certificate, when it is the one that `signer` names.
+/// The certificate, when it is the one that `signer` names. `hint` is the digest that the signed attributes claim.
 fn names(
     signer: &SignerIdentifier<'_>,
     der: &[u8],
     trust: &Trust,
+    hint: Option<Digest>,
 ) -> Result<Option<Leaf<'static>>, crate::der::DerError> {
     if let SignerIdentifier::IssuerAndSerial(issuer, serial) = signer {
         let (own_issuer, own_serial) = peek_issuer_and_serial(der)?;
@@ -48,7 +50,7 @@ fn names(
             return Ok(None);
         }
     }
-    let verdict = trust.verdicts.find(&Digest::of(der));
+    let verdict = recall(der, trust, hint);
     let certificate = match verdict.as_ref().and_then(|verdict| verdict.certificates().first()) {
         Some(known) => Arc::clone(known),
         None => Arc::new(Certificate::read(der)?),
@@ -58,4 +60,12 @@ fn names(
         SignerIdentifier::SubjectKeyId(id) => certificate.extensions().subject_key_id.as_deref() == Some(*id),
     };
     Ok(is_named.then_some(Leaf { certificate, verdict, embedded: &[] }))
+}
+
+/// What was found about exactly these bytes before. Comparing them is cheaper than hashing them, so the claimed digest is tried first.
+fn recall(der: &[u8], trust: &Trust, hint: Option<Digest>) -> Option<Arc<Verdict>> {
+    let is_about =
+        |verdict: &Arc<Verdict>| verdict.certificates().first().is_some_and(|certificate| certificate.der() == der);
+    let claimed = hint.and_then(|digest| trust.verdicts.find(&digest)).filter(is_about);
+    claimed.or_else(|| trust.verdicts.find(&Digest::of(der)))
 }

@@ -114,6 +114,26 @@ fn a_second_look_through_the_cache_says_the_same() {
     }
 }
 
+#[test]
+fn what_is_remembered_of_one_certificate_is_not_taken_for_another() {
+    let cases = cases(NOW).unwrap();
+    let trailing = cases.iter().find(|case| case.name == "signature-trailing-bytes").unwrap();
+    let good = &trailing.cms[..trailing.cms.len() - 1];
+    let mismatched: Vec<&BadCase> = cases.iter().filter(|case| case.reason == "SIGNING_CERTIFICATE_MISMATCH").collect();
+    assert!(!mismatched.is_empty());
+    for case in mismatched {
+        let trust = trust_of(case);
+        let options = DetachedOptions {
+            at: Timestamp::from_seconds(case.at),
+            require_signing_certificate: true,
+            check_revocation: true,
+        };
+        verify_detached(&trailing.content, good, &trust, options).unwrap();
+        let refusal = verify_detached(&case.content, &case.cms, &trust, options).unwrap_err();
+        assert_eq!(refusal.reason, Reason::SigningCertificateMismatch, "{}", case.name);
+    }
+}
+
 /// Cases that the command cannot judge.
 fn is_ours_alone(case: &BadCase) -> bool {
     // It finds no signer's certificate outside of the message; and before OpenSSL 3.2 it knows no Ed25519 in CMS.
