@@ -1,4 +1,5 @@
-//! Measures a hot `verify()` against the bare signature check on a parsed key, and a CRL of 100,000 entries against an empty one.
+//! Measures a hot `verify()` against the bare signature check on a parsed key, and a CRL of 100,000 entries against an
+//! empty one.
 //!
 //! `cargo run --release -p gateway-verify --example floor`
 

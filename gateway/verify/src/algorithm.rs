@@ -141,8 +141,8 @@ pub fn read_digest(content: &[u8]) -> Result<DigestAlgorithm, AlgorithmError> {
     }
 }
 
-/// Reads the content of a signature AlgorithmIdentifier. `digest` is what a SignerInfo names beside it, where plain rsaEncryption takes its
-/// digest from.
+/// Reads the content of a signature AlgorithmIdentifier. `digest` is what a SignerInfo names beside it, where plain
+/// rsaEncryption takes its digest from.
 ///
 /// # Errors
 /// When it is not DER, not on the list, or names another digest than `digest`.

@@ -1,4 +1,5 @@
-//! The signed attributes of a CMS signer: exactly one content type and one message digest, and the attribute that names the certificate.
+//! The signed attributes of a CMS signer: exactly one content type and one message digest, and the attribute that names
+//! the certificate.
 
 use gateway_model::{Digest, Reason, Refusal, Timestamp};
 
@@ -151,7 +152,8 @@ fn one<'a, T>(mut values: Reader<'a>, read: impl Fn(&mut Reader<'a>) -> Result<T
     if values.is_empty() { Ok(value) } else { Err(invalid("an attribute has more than one value")) }
 }
 
-/// SigningCertificateV2 ::= SEQUENCE { certs SEQUENCE OF ESSCertIDv2, policies OPTIONAL }; the first one is the signer's.
+/// SigningCertificateV2 ::= SEQUENCE { certs SEQUENCE OF ESSCertIDv2, policies OPTIONAL }; the first one is the
+/// signer's.
 fn read_version_two(content: &[u8]) -> Result<SigningCertificate<'_>, Refusal> {
     let mut certificates = Reader::new(content).enter(SEQUENCE).map_err(malformed)?;
     let mut first = certificates.enter(SEQUENCE).map_err(malformed)?;

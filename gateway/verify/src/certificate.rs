@@ -175,7 +175,8 @@ impl Certificate {
     }
 }
 
-/// What names a certificate inside a CMS or a CRL, read without the rest of it: the issuer (whole Name) and the serial number.
+/// What names a certificate inside a CMS or a CRL, read without the rest of it: the issuer (whole Name) and the serial
+/// number.
 ///
 /// # Errors
 /// When it is not a certificate as far as its issuer.

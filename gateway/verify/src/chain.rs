@@ -1,5 +1,5 @@
-//! The chain from a signer's certificate to an anchor: built and judged by OpenSSL and by our own rules once, then remembered for as long
-//! as its times allow.
+//! The chain from a signer's certificate to an anchor: built and judged by OpenSSL and by our own rules once, then
+//! remembered for as long as its times allow.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ mod candidates;
 mod judge;
 mod rules;
 
-/// A chain that was found good, with the window of time in which it stays so, and what the revocation lists say about it.
+/// A chain that was found good, with the window of time in which it stays so, and what the revocation lists say about
+/// it.
 #[derive(Debug)]
 pub struct Verdict {
     /// The signer's certificate first, the anchor last.
@@ -99,7 +100,8 @@ impl Verdict {
         }
     }
 
-    /// The same with no clock at hand: fresh at `at` itself. A list issued after `at` is as good, since it says when what was revoked.
+    /// The same with no clock at hand: fresh at `at` itself. A list issued after `at` is as good, since it says when
+    /// what was revoked.
     ///
     /// # Errors
     /// As [`Verdict::check_revocation`].

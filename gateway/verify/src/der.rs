@@ -1,4 +1,5 @@
-//! A strict, forward-only reader of DER: definite minimal lengths, one-byte tags, no recursion of its own, no trailing bytes unnoticed.
+//! A strict, forward-only reader of DER: definite minimal lengths, one-byte tags, no recursion of its own, no trailing
+//! bytes unnoticed.
 
 use gateway_model::Timestamp;
 

@@ -1,4 +1,5 @@
-//! The extensions of a certificate that our profile knows; any other one that is critical is remembered as the reason to refuse.
+//! The extensions of a certificate that our profile knows; any other one that is critical is remembered as the reason
+//! to refuse.
 
 use crate::algorithm::dotted;
 use crate::der::{
@@ -24,8 +25,8 @@ const SIGNING_USAGES: [&[u8]; 5] = [
 ];
 /// id-kp-serverAuth: the mark of a machine's TLS certificate.
 const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
-/// id-kp-clientAuth: many certificates of persons in the field have nothing else. It lets sign unless serverAuth stands beside it; who
-/// speaks for an agency is a fact of the directory, not of this extension.
+/// id-kp-clientAuth: many certificates of persons in the field have nothing else. It lets sign unless serverAuth stands
+/// beside it; who speaks for an agency is a fact of the directory, not of this extension.
 const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
 const EXTENSIONS_MAX: usize = 64;
 const ENTRIES_MAX: usize = 256;

@@ -1,9 +1,9 @@
-//! Hostile bytes in, a [`VerifiedEnvelope`] or a [`Refusal`](gateway_model::Refusal) out. Time and trust are arguments; nothing is fetched, read or remembered
-//! beyond bounded caches of what has been checked.
+//! Hostile bytes in, a [`VerifiedEnvelope`] or a [`Refusal`](gateway_model::Refusal) out. Time and trust are arguments;
+//! nothing is fetched, read or remembered beyond bounded caches of what has been checked.
 //!
-//! Read in this order: [`verify()`] is the way from bytes to a verified envelope; [`proof`] has one value for each step of it; [`wire`] reads
-//! the protobuf messages and [`cms`] the signatures strictly; [`chain`] asks OpenSSL once and remembers; [`revocation`] holds the lists as
-//! an index; [`trust`] and [`snapshot`] are what verdicts stand on.
+//! Read in this order: [`verify()`] is the way from bytes to a verified envelope; [`proof`] has one value for each step
+//! of it; [`wire`] reads the protobuf messages and [`cms`] the signatures strictly; [`chain`] asks OpenSSL once and
+//! remembers; [`revocation`] holds the lists as an index; [`trust`] and [`snapshot`] are what verdicts stand on.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 pub mod algorithm;

@@ -1,5 +1,5 @@
-//! One proof value for each step of a verification. Each is made by its own check and by nothing else, and a `VerifiedEnvelope` takes all
-//! of them: a forgotten step does not compile.
+//! One proof value for each step of a verification. Each is made by its own check and by nothing else, and a
+//! `VerifiedEnvelope` takes all of them: a forgotten step does not compile.
 
 use std::collections::HashSet;
 use std::sync::Arc;

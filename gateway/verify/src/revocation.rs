@@ -1,5 +1,5 @@
-//! Certificate revocation lists, read once and held as an index by issuer and serial number: a check costs the same for 10 and for
-//! 100,000 entries.
+//! Certificate revocation lists, read once and held as an index by issuer and serial number: a check costs the same for
+//! 10 and for 100,000 entries.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -45,7 +45,8 @@ pub struct RevocationIndex {
 }
 
 impl RevocationIndex {
-    /// Reads every list. One that cannot be read leaves the issuers without another list refused as invalid, not as absent.
+    /// Reads every list. One that cannot be read leaves the issuers without another list refused as invalid, not as
+    /// absent.
     pub fn new<'a>(ders: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut index = Self { lists: Vec::new(), by_issuer: HashMap::new(), unreadable: 0 };
         for der in ders {

@@ -1,4 +1,5 @@
-//! Finds the certificate that a CMS signature is by: in the message, or held locally; one that was judged before is not read again.
+//! Finds the certificate that a CMS signature is by: in the message, or held locally; one that was judged before is not
+//! read again.
 
 use std::sync::Arc;
 
@@ -62,7 +63,8 @@ fn names(
     Ok(is_named.then_some(Leaf { certificate, verdict, embedded: &[] }))
 }
 
-/// What was found about exactly these bytes before. Comparing them is cheaper than hashing them, so the claimed digest is tried first.
+/// What was found about exactly these bytes before. Comparing them is cheaper than hashing them, so the claimed digest
+/// is tried first.
 fn recall(der: &[u8], trust: &Trust, hint: Option<Digest>) -> Option<Arc<Verdict>> {
     let is_about =
         |verdict: &Arc<Verdict>| verdict.certificates().first().is_some_and(|certificate| certificate.der() == der);

@@ -4,7 +4,8 @@ use gateway_model::directory::Directory;
 
 use crate::trust::{Trust, TrustFault};
 
-/// A directory and the trust that it holds. Immutable but for bounded memories of what has been checked; shared between threads.
+/// A directory and the trust that it holds. Immutable but for bounded memories of what has been checked; shared between
+/// threads.
 #[derive(Debug)]
 pub struct Snapshot {
     directory: Directory,

@@ -1,4 +1,5 @@
-//! What is trusted: anchors with their profiles, intermediates held locally, revocation lists as an index, and what has been checked.
+//! What is trusted: anchors with their profiles, intermediates held locally, revocation lists as an index, and what has
+//! been checked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -93,7 +94,8 @@ impl Trust {
     /// Reads everything.
     ///
     /// # Errors
-    /// Every fault found. Revocation lists that cannot be read are no fault here: they make the checks that need them refuse.
+    /// Every fault found. Revocation lists that cannot be read are no fault here: they make the checks that need them
+    /// refuse.
     pub fn new(source: TrustSource) -> Result<Self, Vec<TrustFault>> {
         Self::read(&source.anchors, &source.intermediates, &source.crls)
     }

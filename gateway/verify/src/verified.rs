@@ -23,7 +23,8 @@ pub struct VerifiedEnvelope {
     facts: VerificationFacts,
 }
 
-/// One proof of every step; each is made by its own check and by nothing else, so a step that was left out leaves a field empty.
+/// One proof of every step; each is made by its own check and by nothing else, so a step that was left out leaves a
+/// field empty.
 #[derive(Debug)]
 pub(crate) struct Proofs<'a> {
     pub(crate) current: DirectoryCurrent,

@@ -22,7 +22,8 @@ pub struct RawEnvelope {
 pub struct VerifyTime {
     /// The clock.
     pub now: Timestamp,
-    /// As of when certificates and registrations are judged: `now` at the first gateway, its time of acceptance at later ones.
+    /// As of when certificates and registrations are judged: `now` at the first gateway, its time of acceptance at
+    /// later ones.
     pub at: Timestamp,
 }
 

@@ -1,4 +1,5 @@
-//! The serialized messages, read strictly: what a lenient reader would skip or merge is refused, so that every reader sees the same.
+//! The serialized messages, read strictly: what a lenient reader would skip or merge is refused, so that every reader
+//! sees the same.
 
 mod convert;
 mod schema;

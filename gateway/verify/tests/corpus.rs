@@ -1,4 +1,5 @@
-//! The corpus of `certs-dev`: every bad case is refused for its reason and no other, every good case is accepted, and OpenSSL agrees.
+//! The corpus of `certs-dev`: every bad case is refused for its reason and no other, every good case is accepted, and
+//! OpenSSL agrees.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end here")]
 
 use std::collections::BTreeSet;
@@ -148,7 +149,8 @@ fn the_openssl_command_accepts_what_we_accept() {
     for case in good_cases(NOW).unwrap().iter().filter(|case| !is_ours_alone(case)) {
         std::fs::write(path("content"), &case.content).unwrap();
         std::fs::write(path("cms"), &case.cms).unwrap();
-        // The command reads everything but the message from one file; without -partial_chain only self-signed certificates in it are anchors.
+        // The command reads everything but the message from one file; without -partial_chain only self-signed
+        // certificates in it are anchors.
         let trusted =
             pem("CERTIFICATE", &case.anchors) + &pem("CERTIFICATE", &case.intermediates) + &pem("X509 CRL", &case.crls);
         std::fs::write(path("trusted.pem"), trusted).unwrap();

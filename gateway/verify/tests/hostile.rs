@@ -53,8 +53,8 @@ fn no_flipped_bit_of_a_signature_is_accepted() {
     }
 }
 
-/// The only bits that say nothing are the version of the CMS and the case of letters in the issuer's name: neither is signed, and the
-/// signed attributes name the certificate. Everything that counts is the same then.
+/// The only bits that say nothing are the version of the CMS and the case of letters in the issuer's name: neither is
+/// signed, and the signed attributes name the certificate. Everything that counts is the same then.
 fn is_harmless(cms: &[u8]) -> bool {
     let (good, flipped) = (CmsSignature::read(&CMS).unwrap(), CmsSignature::read(cms).unwrap());
     let is_same =

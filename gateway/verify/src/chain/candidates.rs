@@ -1,4 +1,5 @@
-//! Gathers the certificates that a chain could be built from: bounded, and only those that fit by name and, where several do, by key.
+//! Gathers the certificates that a chain could be built from: bounded, and only those that fit by name and, where
+//! several do, by key.
 
 use std::sync::Arc;
 
@@ -66,8 +67,8 @@ pub(super) fn gather(trust: &Trust, leaf: &Arc<Certificate>, embedded: &[&[u8]])
     found
 }
 
-/// The certificates with the name of the child's issuer, and whether each is an anchor. Where one of them really signed the child, the
-/// others (keys rolled over) are left out.
+/// The certificates with the name of the child's issuer, and whether each is an anchor. Where one of them really signed
+/// the child, the others (keys rolled over) are left out.
 fn issuers_of(
     trust: &Trust,
     child: &Certificate,

@@ -49,7 +49,8 @@ fn store(candidates: &Candidates, at: Timestamp) -> Result<X509Store, ErrorStack
         builder.add_cert(anchor.x509.clone())?;
     }
     let mut param = X509VerifyParam::new()?;
-    // Any purpose: the directory says who may sign what, and our own rules judge key usages. An anchor need not be self-signed.
+    // Any purpose: the directory says who may sign what, and our own rules judge key usages. An anchor need not be
+    // self-signed.
     param.set_purpose(X509PurposeId::ANY)?;
     param.set_flags(X509VerifyFlags::PARTIAL_CHAIN | X509VerifyFlags::TRUSTED_FIRST | X509VerifyFlags::POLICY_CHECK)?;
     param.set_time(at.seconds());
@@ -105,7 +106,8 @@ impl Complaint {
     }
 
     fn reason(&self) -> Reason {
-        // OpenSSL has one answer where we have several: our own rule about the certificate in question is the more exact one.
+        // OpenSSL has one answer where we have several: our own rule about the certificate in question is the more
+        // exact one.
         if let Some(certificate) = &self.certificate
             && self.depth > 0
             && let Err(refusal) = rules::check_issuer(certificate)

@@ -1,4 +1,5 @@
-//! Our own rules about the certificates of a chain, each with its own reason, where OpenSSL is silent, lenient or ambiguous.
+//! Our own rules about the certificates of a chain, each with its own reason, where OpenSSL is silent, lenient or
+//! ambiguous.
 
 use std::sync::Arc;
 

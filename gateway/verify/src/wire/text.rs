@@ -1,4 +1,5 @@
-//! Rules for texts that people will read: one spelling (NFC), a bound, and nothing that hides or reorders what is shown.
+//! Rules for texts that people will read: one spelling (NFC), a bound, and nothing that hides or reorders what is
+//! shown.
 
 use gateway_model::limits;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
@@ -51,11 +52,13 @@ fn is_nfc(text: &str) -> bool {
     }
 }
 
-/// Control characters, line and paragraph separators, bidirectional controls, and characters of no width that hide differences.
+/// Control characters, line and paragraph separators, bidirectional controls, and characters of no width that hide
+/// differences.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' |
+            '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 #[cfg(test)]
