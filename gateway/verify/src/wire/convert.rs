@@ -1,5 +1,7 @@
 //! From walked bytes to the envelope of the model, with every bound and every rule of its fields.
 
+use std::collections::HashSet;
+
 use gateway_model::envelope::{
     Case, ContentKind, ContentSummary, ENVELOPE_SCHEMA, Envelope, Part, Priority, Reference,
 };
@@ -57,8 +59,8 @@ fn read_recipients(recipients: Vec<v1::Recipient>) -> Result<Vec<String>, Refusa
         );
     }
     let named = recipients.into_iter().enumerate().map(|(position, recipient)| {
-        check_name(&recipient.agency, &format!("to[{position}].agency"), Reason::RecipientUnknown)?;
-        Ok(recipient.agency)
+        let checked = check_name(&recipient.agency, "agency", Reason::RecipientUnknown);
+        checked.map(|()| recipient.agency).map_err(|refusal| inside(refusal, "to", position))
     });
     named.collect()
 }
@@ -220,38 +222,40 @@ fn read_parts(parts: Vec<v1::Part>) -> Result<Vec<Part>, Refusal> {
     if parts.len() > limits::PARTS_MAX {
         return refuse(Reason::PartsTooMany, "parts", format!("{}; {} are allowed", parts.len(), limits::PARTS_MAX));
     }
-    let mut read: Vec<Part> = Vec::with_capacity(parts.len());
-    for (position, part) in parts.into_iter().enumerate() {
-        let part = read_part(part, &format!("parts[{position}]"))?;
-        if read.iter().any(|earlier| earlier.digest == part.digest) {
-            return refuse(Reason::PartDigestInvalid, &format!("parts[{position}].sha256"), "it stands twice");
-        }
-        read.push(part);
-    }
-    Ok(read)
+    let mut digests = HashSet::with_capacity(parts.len());
+    let read = parts.into_iter().enumerate().map(|(position, part)| {
+        let part = read_part(part).and_then(|part| match digests.insert(part.digest) {
+            true => Ok(part),
+            false => refuse(Reason::PartDigestInvalid, "sha256", "it stands twice"),
+        });
+        part.map_err(|refusal| inside(refusal, "parts", position))
+    });
+    read.collect()
 }
 
-fn read_part(part: v1::Part, field: &str) -> Result<Part, Refusal> {
+/// Puts the entry of a list before the field of a refusal; only a refusal pays for the text.
+fn inside(refusal: Refusal, list: &str, position: usize) -> Refusal {
+    let field = format!("{list}[{position}].{}", refusal.field);
+    refusal.at(field)
+}
+
+fn read_part(part: v1::Part) -> Result<Part, Refusal> {
     if let Err(what) = check_part_name(&part.name) {
-        return refuse(Reason::PartNameInvalid, &format!("{field}.name"), what);
+        return refuse(Reason::PartNameInvalid, "name", what);
     }
     if !is_media_type(&part.media_type) {
-        return refuse(Reason::EnvelopeTextInvalid, &format!("{field}.media_type"), "it is no media type");
+        return refuse(Reason::EnvelopeTextInvalid, "media_type", "it is no media type");
     }
     if part.size > limits::PART_BYTES_MAX {
         let seen = format!("{} bytes; {} are allowed", part.size, limits::PART_BYTES_MAX);
-        return refuse(Reason::PartTooLarge, &format!("{field}.size"), seen);
+        return refuse(Reason::PartTooLarge, "size", seen);
     }
-    line(&part.role, limits::TEXT_BYTES_MAX, &format!("{field}.role"))?;
+    line(&part.role, limits::TEXT_BYTES_MAX, "role")?;
     match Digest::from_slice(&part.sha256) {
         Some(digest) => {
             Ok(Part { name: part.name, media_type: part.media_type, size: part.size, digest, role: part.role })
         }
-        None => refuse(
-            Reason::PartDigestInvalid,
-            &format!("{field}.sha256"),
-            format!("{} bytes; a digest has 32", part.sha256.len()),
-        ),
+        None => refuse(Reason::PartDigestInvalid, "sha256", format!("{} bytes; a digest has 32", part.sha256.len())),
     }
 }
 
@@ -269,8 +273,7 @@ fn is_media_type(text: &str) -> bool {
 
 /// `YYYY-MM-DD` or nothing.
 fn check_day(text: &str, field: &str) -> Result<(), Refusal> {
-    let is_day = Timestamp::parse(&format!("{text}T00:00:00Z")).is_some() && text.len() == 10;
-    if text.is_empty() || is_day {
+    if text.is_empty() || (text.len() == 10 && Timestamp::parse(&format!("{text}T00:00:00Z")).is_some()) {
         Ok(())
     } else {
         refuse(Reason::EnvelopeTextInvalid, field, "it is no day (YYYY-MM-DD)")
