@@ -19,12 +19,14 @@ use gateway_engine::{AdapterTable, Engine, EngineParts};
 use gateway_model::Timestamp;
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, GatewayId};
+use gateway_model::note::NoteSigner;
 use gateway_store_embedded::{EmbeddedStore, FileParts, OpenError, OpenOptions, PartLimits};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
+use crate::check;
 use crate::config::{AdapterConfig, Config, Fault};
 use crate::directory_source::{DirectorySource, SourceError, SourceParts};
 use crate::doors::{DoorParts, Doors};
@@ -127,9 +129,15 @@ impl App {
         let client_tls = identity.client(&config.tls.certificate)?;
         let prepared = prepare_all(&config.adapters).map_err(StartError::Config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let (store, parts) = open_store(&config, &clock).await?;
+        let signer = evidence_key::read(&config.evidence_key, &config.gateway.id)?;
+        let log_key = signer.verifier().clone();
+        let (store, parts) = open_store(&config, signer, &clock).await?;
         let trust = TrustHolder::new(None);
         let source = directory(&config, &trust, &clock, client_tls).await?;
+        // The gateway starts nevertheless: a directory that puts it right may be on its way.
+        for fault in trust.current().iter().flat_map(|s| check::standing(s.directory(), &config, &identity, &log_key)) {
+            tracing::error!(key = %fault.key, problem = %fault.problem, "the directory and this gateway do not agree");
+        }
         let mut registry = Registry::default();
         let relay = relays(&identity, &trust, &clock)?;
         let (adapters, receivers) = open_adapters(prepared, &config.adapters, relay).await?;
@@ -225,13 +233,13 @@ pub fn prepare_all(adapters: &[AdapterConfig]) -> Result<Vec<Box<dyn Prepared>>,
 
 async fn open_store(
     config: &Config,
+    signer: NoteSigner,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<EmbeddedStore>, Arc<FileParts>), StartError> {
     let folder = config.store.path.clone();
     let file = |source| StartError::File { path: folder.clone(), source };
     std::fs::create_dir_all(&folder).map_err(file)?;
     notice::forget_addresses(&folder).map_err(file)?;
-    let signer = evidence_key::read(&config.evidence_key, &config.gateway.id)?;
     let options = OpenOptions { free_bytes_min: config.store.free_bytes_min, ..OpenOptions::new(&folder, signer) };
     let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(options)).await??;
     let limits = PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min: config.store.free_bytes_min };

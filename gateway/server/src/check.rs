@@ -8,7 +8,7 @@ use std::time::Duration;
 use gateway_directory::{Expiry, Opened};
 use gateway_model::directory::{Directory, Party};
 use gateway_model::id::GatewayId;
-use gateway_model::note::NoteSigner;
+use gateway_model::note::{NoteSigner, VerifierKey};
 use gateway_model::{Refusal, Timestamp, limits};
 
 use crate::config::{AdapterConfig, Config, Fault};
@@ -36,7 +36,8 @@ pub fn check(config: &Config, ports: Ports, now: Timestamp) -> Vec<Fault> {
     let signer = findings.take("evidence.key", evidence_key::read(&config.evidence_key, &config.gateway.id));
     if let Some(opened) = findings.directory(config, now) {
         findings.times(&opened, config, now);
-        findings.registrations(&opened.directory, config, identity.as_ref(), signer.as_ref());
+        let signer = signer.as_ref().map(NoteSigner::verifier);
+        findings.registrations(&opened.directory, config, identity.as_ref(), signer);
         for adapter in &config.adapters {
             findings.adapter(&opened.directory, &config.gateway.id, adapter);
         }
@@ -54,6 +55,21 @@ pub fn check(config: &Config, ports: Ports, now: Timestamp) -> Vec<Fault> {
 
 /// A certificate that ends within this time is told of.
 const CERTIFICATE_SOON: Duration = Duration::from_secs(7 * 86_400);
+
+/// What a starting gateway should know about its own place in the directory in force.
+pub(crate) fn standing(
+    directory: &Directory,
+    config: &Config,
+    identity: &Identity,
+    signer: &VerifierKey,
+) -> Vec<Fault> {
+    let mut findings = Findings { file: config.file.clone(), faults: Vec::new() };
+    findings.registrations(directory, config, Some(identity), Some(signer));
+    for adapter in &config.adapters {
+        findings.adapter(directory, &config.gateway.id, adapter);
+    }
+    findings.faults
+}
 
 struct Findings {
     file: PathBuf,
@@ -116,7 +132,7 @@ impl Findings {
         directory: &Directory,
         config: &Config,
         identity: Option<&Identity>,
-        signer: Option<&NoteSigner>,
+        signer: Option<&VerifierKey>,
     ) {
         let id = &config.gateway.id;
         let Some(own) = directory.gateway(id) else {
@@ -133,8 +149,8 @@ impl Findings {
                 }
             }
         }
-        if let Some(signer) = signer.filter(|signer| !own.log_keys.contains(signer.verifier())) {
-            self.add("evidence.key", format!("the directory does not list {} for {id}", signer.verifier()));
+        if let Some(signer) = signer.filter(|signer| !own.log_keys.contains(signer)) {
+            self.add("evidence.key", format!("the directory does not list {signer} for {id}"));
         }
         if config.directory.from_parent && own.parent.is_none() {
             self.add("directory.from_parent", format!("the directory names no gateway above {id}"));

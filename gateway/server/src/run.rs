@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Receiver};
+use crate::config::Config;
 use crate::doors::Doors;
-use crate::notice::{self, State};
+use crate::notice::{self, Addresses, State};
 use crate::{admin, listen};
 
 /// Why a gateway stopped by itself.
@@ -51,56 +52,11 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Serves until `shutdown` or until something gives up; then drains.
 pub(crate) async fn run(app: App, shutdown: CancellationToken) -> Result<(), RunError> {
-    let (addresses, gateway) = (app.addresses().clone(), app.config.gateway.id.clone());
-    let App {
-        config,
-        engine,
-        store,
-        doors,
-        admin,
-        tls,
-        doors_listener,
-        admin_listener,
-        source,
-        receivers,
-        draining,
-        ..
-    } = app;
+    let (addresses, config, store) = (app.addresses().clone(), Arc::new(app.config.clone()), app.store.clone());
+    let (engine, admin, draining) = (app.engine.clone(), app.admin.clone(), app.draining.clone());
     let stop = CancellationToken::new();
-    let config = Arc::new(config);
-
-    let serving = {
-        let (doors, config, draining) = (doors.clone(), config.clone(), draining.clone());
-        tokio::spawn(async move { listen::serve(doors, doors_listener, tls, &config, draining).await })
-    };
-    let walking = {
-        let (engine, stop) = (engine.clone(), stop.clone());
-        tokio::spawn(async move { engine.run(stop).await })
-    };
-    let mut rest: JoinSet<Result<&'static str, RunError>> = JoinSet::new();
-    rest.spawn({
-        let (admin, stop) = (admin.clone(), stop.clone());
-        async move { Ok(admin.serve(admin_listener, stop).await.map(|()| "the admin port")?) }
-    });
-    rest.spawn({
-        let stop = stop.clone();
-        async move {
-            source.run(stop).await;
-            Ok("the directory source")
-        }
-    });
-    rest.spawn(keep_house(admin.clone(), doors.clone(), stop.clone()));
-    for receiver in receivers {
-        rest.spawn(receive(receiver, engine.clone(), draining.clone()));
-    }
-
-    let told = addresses.write(&config.store.path, &gateway);
-    told.map_err(|source| RunError::File { path: config.store.path.clone(), source })?;
-    let directory_version = engine.trust().current().map_or(0, |snapshot| snapshot.directory().version());
-    tracing::info!(event = "serving", %gateway, doors = %addresses.doors, admin = %addresses.admin, directory_version, "serving");
-    notice::tell_systemd(State::Ready);
-
-    let mut running = Running { serving, walking, rest };
+    let mut running = Running::start(app, &config, &stop);
+    tell(&addresses, &config, &engine)?;
     let why = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         failure = store.failed() => Err(RunError::StoreFailed(failure)),
@@ -125,6 +81,18 @@ pub(crate) async fn run(app: App, shutdown: CancellationToken) -> Result<(), Run
     why
 }
 
+/// Tells the log, harnesses and systemd that the gateway serves.
+fn tell(addresses: &Addresses, config: &Config, engine: &Engine) -> Result<(), RunError> {
+    let gateway = &config.gateway.id;
+    let told = addresses.write(&config.store.path, gateway);
+    told.map_err(|source| RunError::File { path: config.store.path.clone(), source })?;
+    let directory_version = engine.trust().current().map_or(0, |snapshot| snapshot.directory().version());
+    let Addresses { doors, admin } = addresses;
+    tracing::info!(event = "serving", %gateway, %doors, %admin, directory_version, "serving");
+    notice::tell_systemd(State::Ready);
+    Ok(())
+}
+
 /// The tasks of a running gateway.
 struct Running {
     serving: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
@@ -133,6 +101,31 @@ struct Running {
 }
 
 impl Running {
+    fn start(app: App, config: &Arc<Config>, stop: &CancellationToken) -> Self {
+        let App { engine, doors, admin, tls, doors_listener, admin_listener, source, receivers, draining, .. } = app;
+        let mut rest: JoinSet<Result<&'static str, RunError>> = JoinSet::new();
+        rest.spawn({
+            let (admin, stop) = (admin.clone(), stop.clone());
+            async move { Ok(admin.serve(admin_listener, stop).await.map(|()| "the admin port")?) }
+        });
+        rest.spawn({
+            let stop = stop.clone();
+            async move {
+                source.run(stop).await;
+                Ok("the directory source")
+            }
+        });
+        rest.spawn(keep_house(admin, doors.clone(), stop.clone()));
+        for receiver in receivers {
+            rest.spawn(receive(receiver, engine.clone(), draining.clone()));
+        }
+        let config = config.clone();
+        let serving = tokio::spawn(async move { listen::serve(doors, doors_listener, tls, &config, draining).await });
+        let stop = stop.clone();
+        let walking = tokio::spawn(async move { engine.run(stop).await });
+        Self { serving, walking, rest }
+    }
+
     /// Resolves when a task ends that should not.
     async fn ended(&mut self) -> RunError {
         tokio::select! {

@@ -138,11 +138,12 @@ impl Layers {
         for (key, value) in table.iter() {
             let name = format!("{section}.{key}");
             let line = table.key(key).and_then(toml_edit::Key::span).map_or(heading, |span| line_of(text, span.start));
-            if self.entries.contains_key(&name) {
-                self.entries.insert(name, Entry { raw: raw(value), origin: Origin::File(line) });
-            } else {
-                let problem = unknown_key(&name, self.entries.keys().map(String::as_str));
-                self.fault(Some(line), &name, problem);
+            match self.entries.get_mut(&name) {
+                Some(entry) => *entry = Entry { raw: raw(value), origin: Origin::File(line) },
+                None => {
+                    let problem = unknown_key(&name, self.entries.keys().map(String::as_str));
+                    self.fault(Some(line), &name, problem);
+                }
             }
         }
     }

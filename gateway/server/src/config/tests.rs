@@ -1,5 +1,9 @@
 //! What a configuration says when it is right, and when it is wrong.
 
+use std::collections::BTreeSet;
+
+use gateway_model::limits;
+
 use super::*;
 
 const KEY: &str = "test+5e5d9dc7+AXkEvxTuE9Kmn1xT0X8Y5nSRyQ2bnFFsQ9G0T4j1Zy1S";

@@ -1,6 +1,8 @@
 //! A gateway of an invented province in this process: real TLS, real signatures, a real store.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -19,7 +21,9 @@ use proto::v1;
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tracing_subscriber::EnvFilter;
@@ -139,15 +143,27 @@ refresh = "50ms"
         Running { id, addresses, engine, shutdown, ended }
     }
 
-    /// A channel as the holder of the certificate in these files.
-    pub fn channel_as(&self, running: &Running, certificate: &Path, key: &Path) -> Channel {
+    /// TLS as the holder of the certificate in these files.
+    fn client(&self, certificate: &Path, key: &Path) -> Arc<rustls::ClientConfig> {
         let tls = config::Tls {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             roots: vec![self.province.tls_ca.clone()],
             handshake_timeout: Duration::from_secs(10),
         };
-        let client = Identity::read(&tls).unwrap().client(certificate).unwrap();
+        Identity::read(&tls).unwrap().client(certificate).unwrap()
+    }
+
+    /// A bare TLS connection as a system of the province.
+    pub async fn connection(&self, running: &Running, id: &str) -> TlsStream<TcpStream> {
+        let client = self.client(&self.path(&format!("tls/{id}.pem")), &self.path(&format!("tls/{id}.key")));
+        let stream = TcpStream::connect(running.addresses.doors).await.unwrap();
+        tokio_rustls::TlsConnector::from(client).connect("localhost".try_into().unwrap(), stream).await.unwrap()
+    }
+
+    /// A channel as the holder of the certificate in these files.
+    pub fn channel_as(&self, running: &Running, certificate: &Path, key: &Path) -> Channel {
+        let client = self.client(certificate, key);
         dial::channel(client, &self.registered(running)).unwrap()
     }
 

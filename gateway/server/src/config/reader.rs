@@ -1,0 +1,201 @@
+//! Reads typed values out of the layers, section by section, and notes what is wrong where it stands.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use gateway_model::limits;
+
+use super::layers::{Layers, Origin, Raw};
+use super::value::{self, Read};
+use super::{AdapterConfig, Config, Directory, Fault, Gateway, Limits, Listen, Quota, Retry, Store, Telemetry, Tls};
+
+/// Reads typed values out of the layers and notes what is wrong.
+pub(super) struct Reader {
+    pub layers: Layers,
+    pub base: PathBuf,
+    /// Every key that has been asked for.
+    pub read: BTreeSet<&'static str>,
+}
+
+impl Reader {
+    pub fn new(layers: Layers) -> Self {
+        let base = layers.file.parent().map(Path::to_owned).unwrap_or_default();
+        Self { layers, base, read: BTreeSet::new() }
+    }
+
+    /// Reads everything before it decides, so that all faults are seen.
+    pub fn config(&mut self, adapters: Vec<AdapterConfig>) -> Option<Config> {
+        let (gateway, listen, tls) = (self.gateway(), self.listen(), self.tls());
+        let (store, directory) = (self.store(), self.directory());
+        let evidence_key = self.read("evidence.key", value::path(&self.base.clone()));
+        let (limits, quota, retry, telemetry) = (self.limits(), self.quota(), self.retry(), self.telemetry());
+        Some(Config {
+            base: self.base.clone(),
+            file: self.layers.file.clone(),
+            gateway: gateway?,
+            listen: listen?,
+            tls: tls?,
+            store: store?,
+            evidence_key: evidence_key?,
+            directory: directory?,
+            limits: limits?,
+            quota: quota?,
+            retry: retry?,
+            telemetry: telemetry?,
+            adapters,
+        })
+    }
+
+    fn gateway(&mut self) -> Option<Gateway> {
+        let id = self.read("gateway.id", value::gateway_id);
+        let language = self.read("gateway.language", value::language);
+        let drain = self.read("gateway.drain", value::duration);
+        Some(Gateway { id: id?, language: language?, drain: drain? })
+    }
+
+    fn listen(&mut self) -> Option<Listen> {
+        let doors = self.read("listen.doors", value::address);
+        let admin = self.read("listen.admin", value::address);
+        let keepalive = self.read("listen.keepalive", value::duration);
+        let keepalive_timeout = self.read("listen.keepalive_timeout", value::duration);
+        let listen =
+            Listen { doors: doors?, admin: admin?, keepalive: keepalive?, keepalive_timeout: keepalive_timeout? };
+        if listen.doors == listen.admin && listen.doors.port() != 0 {
+            self.fault("listen.admin", "is the address of the doors; the admin port needs its own".to_owned());
+        }
+        Some(listen)
+    }
+
+    fn tls(&mut self) -> Option<Tls> {
+        let base = self.base.clone();
+        let certificate = self.read("tls.certificate", value::path(&base));
+        let key = self.read("tls.key", value::path(&base));
+        let roots = self.read("tls.roots", value::paths(&base));
+        let handshake_timeout = self.lowered("tls.handshake_timeout", value::duration, limits::HANDSHAKE_TIME_MAX);
+        Some(Tls { certificate: certificate?, key: key?, roots: roots?, handshake_timeout: handshake_timeout? })
+    }
+
+    fn store(&mut self) -> Option<Store> {
+        let path = self.read("store.path", value::path(&self.base.clone()));
+        let free_bytes_min = self.read("store.free_bytes_min", value::bytes);
+        let body_retention = self.read("store.body_retention", value::duration);
+        let upload_retention = self.read("store.upload_retention", value::duration);
+        Some(Store {
+            path: path?,
+            free_bytes_min: free_bytes_min?,
+            body_retention: body_retention?,
+            upload_retention: upload_retention?,
+        })
+    }
+
+    fn directory(&mut self) -> Option<Directory> {
+        let file = self.read("directory.file", value::optional_path(&self.base.clone()));
+        let from_parent = self.read("directory.from_parent", value::truth);
+        let authority = self.read("directory.authority", value::verifier_key);
+        let refresh = self.read("directory.refresh", value::duration);
+        let warn_before = self.read("directory.warn_before", value::duration);
+        if file == Some(None) && from_parent == Some(false) {
+            self.fault("directory.file", "is required unless `from_parent` is true".to_owned());
+        }
+        Some(Directory {
+            file: file?,
+            from_parent: from_parent?,
+            authority: authority?,
+            refresh: refresh?,
+            warn_before: warn_before?,
+        })
+    }
+
+    fn limits(&mut self) -> Option<Limits> {
+        let part_bytes = self.lowered("limits.part_bytes", value::bytes, limits::PART_BYTES_MAX);
+        let connections = self.lowered("limits.connections", value::count, limits::CONNECTIONS_MAX as u32);
+        let handshakes = self.lowered("limits.handshakes", value::count, limits::CONNECTIONS_MAX as u32);
+        let streams = self.lowered("limits.streams_per_connection", value::count, limits::STREAMS_PER_CONNECTION_MAX);
+        let in_flight_per_stream = self.lowered("limits.in_flight_per_stream", value::count, 4_096);
+        let in_flight = self.lowered("limits.in_flight", value::count, 65_536);
+        let request_timeout = self.read("limits.request_timeout", value::duration);
+        Some(Limits {
+            part_bytes: part_bytes?,
+            connections: connections? as usize,
+            handshakes: handshakes? as usize,
+            streams_per_connection: streams?,
+            in_flight_per_stream: in_flight_per_stream? as usize,
+            in_flight: in_flight? as usize,
+            request_timeout: request_timeout?,
+        })
+    }
+
+    fn quota(&mut self) -> Option<Quota> {
+        let requests_per_second = self.read("quota.requests_per_second", value::count);
+        let bytes_per_second = self.lowered("quota.bytes_per_second", value::bytes, BYTES_A_SECOND_MAX);
+        let quota = Quota { requests_per_second: requests_per_second?, bytes_per_second: bytes_per_second? };
+        if quota.bytes_per_second < BYTES_A_SECOND_MIN {
+            self.fault("quota.bytes_per_second", "at least 1MiB, so that the largest envelope fits".to_owned());
+        }
+        Some(quota)
+    }
+
+    fn retry(&mut self) -> Option<Retry> {
+        let first = self.read("retry.first", value::duration);
+        let max = self.read("retry.max", value::duration);
+        let receipt_overdue = self.read("retry.receipt_overdue", value::duration);
+        let retry = Retry { first: first?, max: max?, receipt_overdue: receipt_overdue? };
+        if retry.first > retry.max {
+            self.fault("retry.first", "is longer than retry.max".to_owned());
+        }
+        Some(retry)
+    }
+
+    fn telemetry(&mut self) -> Option<Telemetry> {
+        let log = self.read("telemetry.log", value::log_filter);
+        let format = self.read("telemetry.format", value::log_format);
+        let otlp = self.read("telemetry.otlp", value::endpoint);
+        Some(Telemetry { log: log?, format: format?, otlp: otlp? })
+    }
+
+    /// Reads a key; a fault is noted where the value stands.
+    fn read<T>(&mut self, key: &'static str, parse: impl Fn(&Raw) -> Read<T>) -> Option<T> {
+        self.read.insert(key);
+        match self.layers.entries.get(key).map(|entry| parse(&entry.raw)) {
+            Some(Ok(value)) => Some(value),
+            Some(Err(problem)) => {
+                self.fault(key, problem);
+                None
+            }
+            None => {
+                self.fault(key, "is missing from the compiled-in defaults".to_owned());
+                None
+            }
+        }
+    }
+
+    /// Reads a key that has an upper bound.
+    fn lowered<T: PartialOrd + std::fmt::Debug>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&Raw) -> Read<T>,
+        bound: T,
+    ) -> Option<T> {
+        let value = self.read(key, parse)?;
+        if value > bound {
+            self.fault(key, format!("is above the bound of {bound:?}, which can be lowered but not raised"));
+        }
+        Some(value)
+    }
+
+    fn fault(&mut self, key: &str, problem: String) {
+        let origin = self.layers.entries.get(key).map(|entry| entry.origin.clone());
+        let heading = key.split('.').next().and_then(|section| self.layers.sections.get(section)).copied();
+        let (file, line) = match origin {
+            Some(Origin::File(line)) => (self.layers.file.clone(), Some(line)),
+            Some(Origin::Environment(name)) => (PathBuf::from(name), None),
+            Some(Origin::Default) | None => (self.layers.file.clone(), heading),
+        };
+        self.layers.faults.push(Fault { file, line, key: key.to_owned(), problem });
+    }
+}
+
+/// `governor` counts cells in 32 bits.
+const BYTES_A_SECOND_MAX: u64 = u32::MAX as u64;
+/// Ten seconds of it have to hold the largest request.
+const BYTES_A_SECOND_MIN: u64 = 1024 * 1024;
