@@ -21,6 +21,7 @@ use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, GatewayId};
 use gateway_model::note::NoteSigner;
 use gateway_store_embedded::{EmbeddedStore, FileParts, OpenError, OpenOptions, PartLimits};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -132,13 +133,14 @@ impl App {
         let signer = evidence_key::read(&config.evidence_key, &config.gateway.id)?;
         let log_key = signer.verifier().clone();
         let (store, parts) = open_store(&config, signer, &clock).await?;
+        let mut registry = Registry::default();
+        let metrics = DoorMetrics::register(&mut registry);
         let trust = TrustHolder::new(None);
-        let source = directory(&config, &trust, &clock, client_tls).await?;
+        let source = directory(&config, &trust, &clock, client_tls, metrics.directory_failing()).await?;
         // The gateway starts nevertheless: a directory that puts it right may be on its way.
         for fault in trust.current().iter().flat_map(|s| check::standing(s.directory(), &config, &identity, &log_key)) {
             tracing::error!(key = %fault.key, problem = %fault.problem, "the directory and this gateway do not agree");
         }
-        let mut registry = Registry::default();
         let relay = relays(&identity, &trust, &clock)?;
         let (adapters, receivers) = open_adapters(prepared, &config.adapters, relay).await?;
         let engine = Engine::new(EngineParts {
@@ -152,7 +154,6 @@ impl App {
             settings: settings(&config),
             metrics: Metrics::register(&mut registry),
         });
-        let metrics = DoorMetrics::register(&mut registry);
         metrics.certificate_expires_at(identity.expires_at().map_or(0, Timestamp::seconds));
         let draining = CancellationToken::new();
         let doors = Doors::new(DoorParts {
@@ -254,6 +255,7 @@ async fn directory(
     trust: &TrustHolder,
     clock: &Arc<dyn Clock>,
     tls: Arc<rustls::ClientConfig>,
+    failing: Gauge,
 ) -> Result<DirectorySource, StartError> {
     let mut source = DirectorySource::new(SourceParts {
         gateway: config.gateway.id.clone(),
@@ -262,6 +264,7 @@ async fn directory(
         tls,
         trust: trust.clone(),
         clock: clock.clone(),
+        failing,
     });
     match source.load().await {
         Err(error) if trust.current().is_none() => Err(error.into()),

@@ -132,6 +132,10 @@ pub struct Limits {
     pub in_flight_per_stream: usize,
     /// Envelopes in flight over all doors.
     pub in_flight: usize,
+    /// Uploads at the same time.
+    pub uploads: usize,
+    /// Watch streams at the same time.
+    pub watches: usize,
     /// Longest time of a request.
     pub request_timeout: Duration,
 }

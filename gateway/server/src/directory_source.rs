@@ -15,6 +15,7 @@ use gateway_model::id::GatewayId;
 use gateway_model::note::VerifierKey;
 use gateway_model::{Digest, Reason, Refusal, Timestamp};
 use gateway_verify::Snapshot;
+use prometheus_client::metrics::gauge::Gauge;
 use proto::v1;
 use proto::v1::directory_service_client::DirectoryServiceClient;
 use tokio::sync::watch;
@@ -85,6 +86,8 @@ pub struct SourceParts {
     pub trust: TrustHolder,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// 1 while the directory cannot be refreshed.
+    pub failing: Gauge,
 }
 
 /// The source.
@@ -252,6 +255,7 @@ impl DirectorySource {
 
     /// One alarm at the start of an incident, one word at its end.
     fn tell(&mut self, result: Result<(), SourceError>) {
+        self.parts.failing.set(i64::from(result.is_err()));
         match (result, self.alarm.take()) {
             (Ok(()), Some(_)) => tracing::info!("the directory can be refreshed again"),
             (Ok(()), None) => {}

@@ -21,7 +21,7 @@ use gateway_model::id::{AgencyId, GatewayId, OperatorId, SystemId};
 use gateway_model::language::Language;
 use gateway_model::{Reason, Refusal};
 use gateway_verify::Snapshot;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
@@ -34,7 +34,22 @@ use crate::{errors, telemetry};
 
 /// What all doors share. Clones are handles to the same.
 #[derive(Clone)]
-pub struct Doors(Arc<DoorParts>);
+pub struct Doors(Arc<Shared>);
+
+struct Shared {
+    parts: DoorParts,
+    uploads: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
+}
+
+/// What holds a place for longer than one message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lasting {
+    /// An upload: it holds a file open.
+    Upload,
+    /// A watch: it reads the store again and again.
+    Watch,
+}
 
 /// What doors are made of.
 pub struct DoorParts {
@@ -60,7 +75,7 @@ impl std::ops::Deref for Doors {
     type Target = DoorParts;
 
     fn deref(&self) -> &DoorParts {
-        &self.0
+        &self.0.parts
     }
 }
 
@@ -81,7 +96,22 @@ pub struct Caller {
 impl Doors {
     /// Puts the doors together.
     pub fn new(parts: DoorParts) -> Self {
-        Self(Arc::new(parts))
+        let (uploads, watches) = (parts.limits.uploads, parts.limits.watches);
+        let (uploads, watches) = (Arc::new(Semaphore::new(uploads)), Arc::new(Semaphore::new(watches)));
+        Self(Arc::new(Shared { parts, uploads, watches }))
+    }
+
+    /// Takes a place; it is given back when the permit is dropped.
+    ///
+    /// # Errors
+    /// [`Reason::Overloaded`] when all are taken.
+    pub fn place(&self, lasting: Lasting) -> Result<OwnedSemaphorePermit, Refusal> {
+        let (places, what) = match lasting {
+            Lasting::Upload => (&self.0.uploads, "too many uploads at the same time"),
+            Lasting::Watch => (&self.0.watches, "too many watches at the same time"),
+        };
+        let permit = places.clone().try_acquire_owned();
+        permit.map_err(|_| Refusal::new(Reason::Overloaded).saw(what).retry_after(CROWDED_WAIT))
     }
 
     /// Finds the caller; a question is counted against its quota.
@@ -209,6 +239,9 @@ impl Caller {
         )
     }
 }
+
+/// When to come again after all places were taken.
+const CROWDED_WAIT: Duration = Duration::from_secs(1);
 
 fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs_f64())

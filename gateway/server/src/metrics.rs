@@ -19,6 +19,7 @@ pub struct DoorMetrics {
     strangers: Counter,
     uploaded: Counter,
     certificate_expires_at: Gauge,
+    directory_failing: Gauge,
 }
 
 /// How a handshake ended.
@@ -58,6 +59,11 @@ impl DoorMetrics {
             Unit::Bytes,
             metrics.uploaded.clone(),
         );
+        registry.register(
+            "lienthong_directory_refresh_failing",
+            "1 while the directory cannot be refreshed",
+            metrics.directory_failing.clone(),
+        );
         registry.register_with_unit(
             "lienthong_tls_certificate_expires_at",
             "When this gateway's TLS certificate expires, Unix time",
@@ -65,6 +71,10 @@ impl DoorMetrics {
             metrics.certificate_expires_at.clone(),
         );
         metrics
+    }
+
+    pub(crate) fn directory_failing(&self) -> Gauge {
+        self.directory_failing.clone()
     }
 
     pub(crate) fn handshake(&self, result: Handshake) {

@@ -113,6 +113,8 @@ impl Reader {
         let streams = self.lowered("limits.streams_per_connection", value::count, limits::STREAMS_PER_CONNECTION_MAX);
         let in_flight_per_stream = self.lowered("limits.in_flight_per_stream", value::count, 4_096);
         let in_flight = self.lowered("limits.in_flight", value::count, 65_536);
+        let uploads = self.lowered("limits.uploads", value::count, 4_096);
+        let watches = self.lowered("limits.watches", value::count, 65_536);
         let request_timeout = self.read("limits.request_timeout", value::duration);
         Some(Limits {
             part_bytes: part_bytes?,
@@ -121,6 +123,8 @@ impl Reader {
             streams_per_connection: streams?,
             in_flight_per_stream: in_flight_per_stream? as usize,
             in_flight: in_flight? as usize,
+            uploads: uploads? as usize,
+            watches: watches? as usize,
             request_timeout: request_timeout?,
         })
     }

@@ -13,10 +13,11 @@ use gateway_model::{Reason, Refusal};
 use gateway_store::StoreError;
 use gateway_store::rows::{DeliveryRow, EnvelopeRow, EnvelopeSeq};
 use proto::v1;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::pipeline::Answers;
-use super::{Caller, Doors, wire};
+use super::{Caller, Doors, Lasting, wire};
 
 /// Events of one envelope in one answer.
 const RECEIPTS_MAX: usize = 1_024;
@@ -83,11 +84,22 @@ pub(super) async fn watch(
     sender: &str,
     envelope_id: &str,
 ) -> Result<Answers<v1::WatchResponse>, Refusal> {
+    doors.open()?;
+    let place = doors.place(Lasting::Watch)?;
     // Subscribed before the first reading: nothing falls between.
     let notices = doors.engine.events().subscribe();
     let seen = find(doors, caller, sender, envelope_id).await?;
     let (doors, caller) = (doors.clone(), caller.clone());
-    let watcher = Watcher { doors, caller, seen, notices, after: None, ready: VecDeque::new(), state: State::Reading };
+    let watcher = Watcher {
+        doors,
+        caller,
+        seen,
+        notices,
+        after: None,
+        ready: VecDeque::new(),
+        state: State::Reading,
+        _place: place,
+    };
     Ok(stream::unfold(watcher, |watcher| async move { watcher.next().await }).boxed())
 }
 
@@ -99,6 +111,7 @@ struct Watcher {
     after: Option<u64>,
     ready: VecDeque<v1::Receipt>,
     state: State,
+    _place: OwnedSemaphorePermit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

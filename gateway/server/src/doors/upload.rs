@@ -12,7 +12,7 @@ use gateway_store::parts::{PartError, PartWriter};
 use proto::v1;
 use tonic::Status;
 
-use super::{Caller, Doors};
+use super::{Caller, Doors, Lasting};
 
 /// A frame of either upload.
 pub(super) enum Frame {
@@ -30,6 +30,7 @@ pub(super) async fn upload(
     frames: impl Stream<Item = Result<Option<Frame>, Status>>,
 ) -> Result<u64, Status> {
     let hop = caller.hop()?;
+    let _place = doors.place(Lasting::Upload).map_err(|refusal| caller.status(&refusal))?;
     let mut frames = std::pin::pin!(frames);
     let header = match next(doors, caller, &mut frames).await? {
         Some(Frame::Header(header)) => header,

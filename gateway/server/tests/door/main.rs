@@ -404,3 +404,54 @@ fn check_finds_no_fault_in_a_good_site_and_every_fault_of_a_bad_one() {
         assert!(told.iter().any(|fault| fault.key.contains(key)), "{key}: {told:#?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_for_uploads_and_watches_are_bounded_and_given_back() {
+    let site = Site::new().with("[limits]\nuploads = 1\nwatches = 1\n");
+    let running = site.start().await;
+    let mut client = SubmitServiceClient::new(site.channel(&running, SYSTEM));
+    let (id, envelope) = site.envelope("h99", &[]);
+    client.submit(submission(envelope)).await.unwrap();
+    let named = v1::WatchRequest { sender: "h99.12".to_owned(), envelope_id: id };
+    let mut first = client.watch(named.clone()).await.unwrap().into_inner();
+    assert!(first.message().await.unwrap().is_some());
+    assert_eq!(reason(&client.watch(named.clone()).await.unwrap_err()), "OVERLOADED");
+    drop(first);
+    let freed = async {
+        while client.watch(named.clone()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), freed).await.unwrap();
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_drains_ends_its_streams_and_stops() {
+    let site = Site::new();
+    let running = site.start().await;
+    let mut client = SubmitServiceClient::new(site.channel(&running, SYSTEM));
+    // Nobody serves this department here: the delivery waits for a person.
+    let (id, envelope) = site.envelope("h99", &[]);
+    let (requests, stream) = tokio::sync::mpsc::channel(4);
+    let request = v1::SubmitManyRequest { sequence: 1, request: Some(submission(envelope)) };
+    requests.send(request).await.unwrap();
+    let stream = tokio_stream::wrappers::ReceiverStream::new(stream);
+    let mut answers = client.submit_many(stream).await.unwrap().into_inner();
+    assert!(matches!(answers.message().await.unwrap().unwrap().result, Some(ManyResult::Accepted(_))));
+    let named = v1::WatchRequest { sender: "h99.12".to_owned(), envelope_id: id };
+    let mut events = client.watch(named).await.unwrap().into_inner();
+    assert!(events.message().await.unwrap().is_some());
+    let stopping = tokio::spawn(running.stop());
+    let watched = async {
+        loop {
+            match events.message().await {
+                Ok(Some(_)) => {}
+                ended => return ended,
+            }
+        }
+    };
+    assert_eq!(reason(&watched.await.unwrap_err()), "DRAINING");
+    assert!(answers.message().await.unwrap().is_none(), "the stream ends, nothing read is left without an answer");
+    tokio::time::timeout(Duration::from_secs(20), stopping).await.unwrap().unwrap().unwrap();
+}
