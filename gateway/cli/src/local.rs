@@ -185,8 +185,10 @@ impl Local {
         let gateway = &mut self.gateways[number];
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&gateway.log)?;
         let mut command = Command::new(&self.binary);
-        command.arg("serve").arg("--config").arg(&gateway.config).envs(gateway.environment.iter().cloned());
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.arg("serve").arg("--stop-with-stdin").arg("--config").arg(&gateway.config);
+        command.envs(gateway.environment.iter().cloned());
+        // The pipe's other end is ours: when this process dies, the gateway sees its standard input end.
+        command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))?;
         gateway.child = Some(child);
         Ok(())

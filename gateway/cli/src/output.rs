@@ -3,6 +3,31 @@
 use clap::ValueEnum;
 use serde::Serialize;
 
+/// Prints to standard output. A reader that has seen enough (`| head`) ends the program quietly, as it ends any other.
+pub fn write(text: std::fmt::Arguments<'_>) {
+    use std::io::Write as _;
+    if let Err(cause) = std::io::stdout().lock().write_fmt(text) {
+        if cause.kind() != std::io::ErrorKind::BrokenPipe {
+            eprintln!("lienthong: cannot write to standard output: {cause}");
+            std::process::exit(crate::exit::Exit::Failure as i32);
+        }
+        std::process::exit(crate::exit::Exit::Success as i32);
+    }
+}
+
+/// `print!` that ends quietly when nobody reads.
+#[macro_export]
+macro_rules! out {
+    ($($text:tt)*) => { $crate::output::write(format_args!($($text)*)) };
+}
+
+/// `println!` that ends quietly when nobody reads.
+#[macro_export]
+macro_rules! outln {
+    () => { $crate::output::write(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::output::write(format_args!("{}\n", format_args!($($text)*))) };
+}
+
 /// Form of the data on stdout.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Form {
@@ -22,10 +47,10 @@ pub fn print_json<T: Serialize>(form: Form, rows: &[T]) -> anyhow::Result<()> {
     match form {
         Form::Jsonl => {
             for row in rows {
-                println!("{}", serde_json::to_string(row)?);
+                outln!("{}", serde_json::to_string(row)?);
             }
         }
-        Form::Json | Form::Table => println!("{}", serde_json::to_string_pretty(rows)?),
+        Form::Json | Form::Table => outln!("{}", serde_json::to_string_pretty(rows)?),
     }
     Ok(())
 }

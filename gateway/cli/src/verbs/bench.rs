@@ -3,6 +3,7 @@
 mod echo;
 mod floor;
 mod load;
+mod memory;
 mod report;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use crate::local::{Local, Options};
 use crate::output::Form;
 use crate::trusted;
 use load::{Correspondents, Run, Supply};
+use memory::{Parts, Stage};
 use report::{Floor, Ours, Report};
 
 /// Connections of the load.
@@ -44,6 +46,12 @@ pub struct Bench {
     /// Envelopes sent over all three levels; 0 leaves that part out.
     #[arg(long, default_value_t = 2_000)]
     levels: usize,
+    /// Size in MiB of the large part whose memory is compared with one of 5 MiB; 0 leaves that part out.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(0..=512))]
+    part_mib: u64,
+    /// Fills a store with so many envelopes and shows rate and memory at each power of ten (10^6 takes minutes and 10 GB of disk).
+    #[arg(long, default_value_t = 0)]
+    fill: usize,
     /// Folder for stores, on the disk that is to be measured. Default: a temporary one.
     #[arg(long, value_name = "DIR")]
     folder: Option<std::path::PathBuf>,
@@ -101,9 +109,34 @@ impl Bench {
             eprintln!("{keys:?}: measuring the gateway …");
             let ours = self.ours(&mut local, &floor).await?;
             let across = if self.levels > 0 { Some(self.across_levels(&mut local).await?) } else { None };
-            reports.push(Report { keys: format!("{keys:?}"), floor, ours, across });
+            reports.push(Report { keys: format!("{keys:?}"), floor, ours, across, parts: None, stages: Vec::new() });
+        }
+        if let Some(last) = reports.last_mut() {
+            (last.parts, last.stages) = self.memory(&base.join("memory")).await?;
         }
         Ok(reports)
+    }
+
+    /// A gateway of its own, so that what came before does not show.
+    async fn memory(&self, folder: &Path) -> anyhow::Result<(Option<Parts>, Vec<Stage>)> {
+        if self.part_mib == 0 && self.fill == 0 {
+            return Ok((None, Vec::new()));
+        }
+        eprintln!("measuring memory …");
+        let options =
+            Options { extra_config: format!("{OPEN_QUOTAS}\n[limits]\npart_bytes = \"512MiB\"\n"), binary: None };
+        let mut local = Local::lay_out(folder, Plan::province(), &options)?;
+        local.spawn(0)?;
+        local.wait_until_ready(0).await?;
+        let sender = local.province.cast.commune.clone();
+        let parts = if self.part_mib > 0 { Some(memory::parts(&local, &sender, self.part_mib).await?) } else { None };
+        let mut stages = Vec::new();
+        if self.fill > 0 {
+            let channels = open(&local.system_profile(&sender)?).await?;
+            stages = memory::fill(&local, &channels, self.fill, &|count| self.supply(&local, count)).await?;
+        }
+        local.stop(0)?;
+        Ok((parts, stages))
     }
 
     async fn floor(&self, local: &Local) -> anyhow::Result<Floor> {
@@ -135,7 +168,7 @@ impl Bench {
         let sixteen = load::unary(&channels, &Arc::new(self.supply(local, enough)?), 16, lasting).await?;
         let many = load::unary(&channels, &Arc::new(self.supply(local, enough)?), 256, lasting).await?;
         let pipelined = load::pipelined(&channels, &Arc::new(self.supply(local, enough)?), 256, lasting).await?;
-        let memory = local.process(0).and_then(resident_bytes);
+        let memory = local.process(0).and_then(|process| memory::of_process(process, "VmRSS:"));
         local.stop(0)?;
         Ok(Ours { alone, sixteen, many, pipelined, memory })
     }
@@ -187,13 +220,6 @@ fn identity_of(gateway: &crate::local::LocalGateway) -> anyhow::Result<Identity>
         anyhow::anyhow!("the generated configuration has faults:\n{}", lines.join("\n"))
     })?;
     Ok(Identity::read(&config.tls)?)
-}
-
-/// Resident memory of a process.
-fn resident_bytes(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 fn count_entries(folder: &Path) -> usize {

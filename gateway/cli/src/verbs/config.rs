@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::exit::Exit;
+use crate::{out, outln};
 
 /// Shows the effective configuration and where each value comes from, or the commented default.
 #[derive(Args, Debug)]
@@ -39,7 +40,7 @@ impl Config {
     pub fn run(self) -> anyhow::Result<Exit> {
         let show = match self.action {
             Action::Default => {
-                print!("{}", gateway_server::config::DEFAULT);
+                out!("{}", gateway_server::config::DEFAULT);
                 return Ok(Exit::Success);
             }
             Action::Show(show) => show,
@@ -48,9 +49,9 @@ impl Config {
             Ok(rows) => {
                 for row in rows {
                     if show.origin {
-                        println!("{:<40} = {:<40} # {}", row.key, row.value, row.origin);
+                        outln!("{:<40} = {:<40} # {}", row.key, row.value, row.origin);
                     } else {
-                        println!("{} = {}", row.key, row.value);
+                        outln!("{} = {}", row.key, row.value);
                     }
                 }
                 Ok(Exit::Success)

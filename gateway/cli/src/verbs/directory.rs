@@ -11,6 +11,7 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::exit::Exit;
+use crate::outln;
 use crate::trusted::{self, DirectoryFile};
 
 /// Makes, shows and compares signed directories.
@@ -122,7 +123,7 @@ impl Build {
             content.systems.len(),
             content.expires_at
         );
-        println!("{}", signer.verifier());
+        outln!("{}", signer.verifier());
         Ok(Exit::Success)
     }
 }
@@ -132,7 +133,7 @@ impl Show {
         let now = trusted::now();
         let opened = self.file.open(now)?;
         for line in gateway_directory::summarize(&opened.directory, now).lines(language) {
-            println!("{line}");
+            outln!("{line}");
         }
         if opened.expired {
             eprintln!("lienthong: this directory has expired; no gateway accepts anything under it");
@@ -148,7 +149,7 @@ impl Diff {
         let new = trusted::open(&self.new, self.authority.as_deref(), now)?;
         let differences = gateway_directory::diff(&old.directory, &new.directory);
         for line in differences.iter().flat_map(|difference| difference.lines(language)) {
-            println!("{line}");
+            outln!("{line}");
         }
         Ok(if differences.is_empty() { Exit::Success } else { Exit::Failure })
     }
@@ -165,7 +166,7 @@ impl Key {
             "{}: keep it offline; the public text below goes into every gateway's configuration",
             self.out.display()
         );
-        println!("{}", signer.verifier());
+        outln!("{}", signer.verifier());
         Ok(Exit::Success)
     }
 }

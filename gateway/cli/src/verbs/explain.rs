@@ -5,6 +5,7 @@ use gateway_model::Reason;
 use gateway_model::language::Language;
 
 use crate::exit::Exit;
+use crate::outln;
 
 /// Explains a reason code.
 #[derive(Args, Debug)]
@@ -21,13 +22,13 @@ impl Explain {
     pub fn run(self, language: Language) -> anyhow::Result<Exit> {
         let Some(code) = self.code else {
             for reason in Reason::ALL {
-                println!("{:<32} {}", reason.code(), reason.message(language));
+                outln!("{:<32} {}", reason.code(), reason.message(language));
             }
             return Ok(Exit::Success);
         };
         match Reason::parse(&code.to_ascii_uppercase()) {
             Some(reason) => {
-                println!("{}", reason.page().trim_end());
+                outln!("{}", reason.page().trim_end());
                 Ok(Exit::Success)
             }
             None => {

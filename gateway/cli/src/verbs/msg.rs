@@ -8,6 +8,7 @@ use tonic::transport::Channel;
 
 use crate::connect::Connect;
 use crate::exit::{Exit, Usage};
+use crate::outln;
 use crate::output::{self, Form, local_time, rfc3339};
 use crate::timeline::{state_json, state_words};
 
@@ -130,7 +131,7 @@ impl Move {
 
 fn moved(state: Option<&v1::DeliveryState>, language: Language) -> Exit {
     if let Some(state) = state {
-        println!("{}: {}", state.recipient, state_words(state, language));
+        outln!("{}: {}", state.recipient, state_words(state, language));
     }
     Exit::Success
 }
@@ -171,7 +172,7 @@ impl Ls {
                 row.delivery_id.clone(),
             ]);
         }
-        println!("{table}");
+        outln!("{table}");
         Ok(Exit::Success)
     }
 
@@ -209,7 +210,7 @@ impl Refusals {
         for row in answer.refusals {
             table.add_row([local_time(row.at.as_ref()), row.hop, row.reason, row.field, row.envelope_id]);
         }
-        println!("{table}");
+        outln!("{table}");
         Ok(Exit::Success)
     }
 }

@@ -14,6 +14,7 @@ use proto::v1::submit_service_client::SubmitServiceClient;
 
 use crate::connect::Connect;
 use crate::exit::Exit;
+use crate::outln;
 use crate::output::{self, Form};
 use crate::timeline::Line;
 use crate::trusted::{self, DirectoryFile};
@@ -93,9 +94,9 @@ impl Verify {
             bad += usize::from(verdict.is_err());
             let line = Line::of(Some(receipt), false);
             match (self.output, &verdict) {
-                (Form::Table, Ok(())) => println!("✓ {}", line.map(|l| l.text(language)).unwrap_or_default()),
+                (Form::Table, Ok(())) => outln!("✓ {}", line.map(|l| l.text(language)).unwrap_or_default()),
                 (Form::Table, Err(cause)) => {
-                    println!("✗ {} {cause:#}", line.map(|l| l.text(language)).unwrap_or_default())
+                    outln!("✗ {} {cause:#}", line.map(|l| l.text(language)).unwrap_or_default())
                 }
                 _ => rows.push(serde_json::json!({
                     "verdict": if verdict.is_ok() { "good" } else { "bad" },

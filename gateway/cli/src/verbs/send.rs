@@ -16,6 +16,7 @@ use proto::v1::submit_service_client::SubmitServiceClient;
 
 use crate::connect::Connect;
 use crate::exit::{Exit, Usage};
+use crate::outln;
 use crate::submit::{PartFile, upload_missing};
 use crate::trusted;
 
@@ -89,7 +90,7 @@ impl Send {
             None => self.make(&parts)?,
         };
         if self.dry_run {
-            println!("{}", kept.display());
+            outln!("{}", kept.display());
             return Ok(Exit::Success);
         }
         let answer = self.submit(&parts, &signed).await.with_context(|| {
@@ -187,7 +188,7 @@ pub fn describe_part(file: &PartFile) -> Part {
 
 fn print_accepted(receipt: &v1::Receipt, duplicate: bool, language: Language) -> anyhow::Result<Exit> {
     let event = v1::Event::decode(receipt.event.clone()).context("the receipt holds no event")?;
-    println!("{} {}", event.sender, event.envelope_id);
+    outln!("{} {}", event.sender, event.envelope_id);
     eprintln!(
         "{}",
         match (duplicate, language) {

@@ -17,6 +17,9 @@ pub struct Serve {
     /// Configuration file; `lienthong config default` prints the reference.
     #[arg(long, value_name = "FILE", env = "LIENTHONG_CONFIG")]
     config: PathBuf,
+    /// Also stops when standard input ends: a process that starts gateways takes them with it, however it dies.
+    #[arg(long)]
+    stop_with_stdin: bool,
 }
 
 impl Serve {
@@ -39,6 +42,16 @@ impl Serve {
             asked.cancel();
             signalled
         });
+        if self.stop_with_stdin {
+            let closed = shutdown.clone();
+            // A thread of its own, since a read of standard input cannot be given up; it ends with the process.
+            std::thread::spawn(move || {
+                if let Err(cause) = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()) {
+                    tracing::warn!(%cause, "standard input broke");
+                }
+                closed.cancel();
+            });
+        }
         let ended = app.run(shutdown).await;
         waiting.abort();
         ended.context("the gateway stopped by itself")?;

@@ -7,6 +7,7 @@ use proto::v1::operate_service_client::OperateServiceClient;
 
 use crate::connect::Connect;
 use crate::exit::Exit;
+use crate::outln;
 use crate::output::{self, Form, local_time, rfc3339};
 
 /// Tells the state of a gateway in a few numbers.
@@ -48,7 +49,7 @@ impl Status {
         ] {
             table.add_row([name, value]);
         }
-        println!("{table}");
+        outln!("{table}");
         Ok(Exit::Success)
     }
 }

@@ -8,6 +8,7 @@ use proto::v1::operate_service_client::OperateServiceClient;
 
 use crate::connect::Connect;
 use crate::exit::Exit;
+use crate::outln;
 use crate::output::{self, Form, local_time, rfc3339};
 use crate::timeline::{Line, state_json, state_words};
 
@@ -48,8 +49,8 @@ impl Trace {
 /// Prints a timeline for a person.
 pub fn print(timeline: &v1::TimelineResponse, language: Language) {
     for envelope in &timeline.envelopes {
-        println!("{}  {}", envelope.subject, envelope.file_code);
-        println!(
+        outln!("{}  {}", envelope.subject, envelope.file_code);
+        outln!(
             "{} {} / {}, {} {}",
             language.pick("gói tin", "envelope"),
             envelope.sender,
@@ -58,9 +59,9 @@ pub fn print(timeline: &v1::TimelineResponse, language: Language) {
             local_time(envelope.accepted_at.as_ref()),
         );
         for delivery in &envelope.deliveries {
-            println!("  → {}: {}", delivery.recipient, state_words(delivery, language));
+            outln!("  → {}: {}", delivery.recipient, state_words(delivery, language));
             if !delivery.message.is_empty() {
-                println!("    {}", delivery.message);
+                outln!("    {}", delivery.message);
             }
         }
         for entry in &timeline.entries {
@@ -68,10 +69,10 @@ pub fn print(timeline: &v1::TimelineResponse, language: Language) {
                 && line.event.envelope_id == envelope.envelope_id
                 && line.event.sender == envelope.sender
             {
-                println!("{}", line.text(language));
+                outln!("{}", line.text(language));
             }
         }
-        println!();
+        outln!();
     }
     if timeline.envelopes.is_empty() {
         eprintln!("{}", language.pick("không tìm thấy", "nothing found"));

@@ -10,6 +10,7 @@ use gateway_model::language::Language;
 use gateway_verify::{DetachedOptions, SignerReport, Snapshot, Trust, TrustSource, verify_detached};
 
 use crate::exit::{Exit, Usage};
+use crate::outln;
 use crate::output::Form;
 use crate::trusted;
 
@@ -171,17 +172,17 @@ fn print_verdict(verdict: &Result<SignerReport, gateway_model::Refusal>, form: F
     };
     if form != Form::Table {
         let code = reason.map(gateway_model::Reason::code);
-        println!("{}", serde_json::json!({ "verdict": word, "reason": code, "detail": detail, "signers": signers }));
+        outln!("{}", serde_json::json!({ "verdict": word, "reason": code, "detail": detail, "signers": signers }));
         return;
     }
     match verdict {
         Ok(report) => {
-            println!("{}", language.pick("CHẤP NHẬN", "ACCEPTED"));
-            println!("{:#}", signer_json(report));
+            outln!("{}", language.pick("CHẤP NHẬN", "ACCEPTED"));
+            outln!("{:#}", signer_json(report));
         }
         Err(refusal) => {
-            println!("{} {}", language.pick("TỪ CHỐI", "REFUSED"), refusal.reason);
-            println!("{}", refusal.in_words(language));
+            outln!("{} {}", language.pick("TỪ CHỐI", "REFUSED"), refusal.reason);
+            outln!("{}", refusal.in_words(language));
         }
     }
 }

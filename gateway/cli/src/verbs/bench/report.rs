@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::echo::EchoFloor;
 use super::floor::Cost;
 use super::load::Run;
+use super::memory::{Parts, Stage};
+use crate::outln;
 use crate::output::{self, Form};
 
 /// What the machine can do.
@@ -60,6 +62,10 @@ pub struct Report {
     pub ours: Ours,
     /// From the first door into the last folder, over three gateways on this one machine.
     pub across: Option<Run>,
+    /// Memory by size of parts.
+    pub parts: Option<Parts>,
+    /// Rate and memory by envelopes kept.
+    pub stages: Vec<Stage>,
 }
 
 /// Prints the reports.
@@ -72,8 +78,8 @@ pub fn print(reports: &[Report], form: Form) -> anyhow::Result<()> {
     }
     for report in reports {
         let floor = &report.floor;
-        println!("\n{}: {} cores, client and gateway on this machine", report.keys, floor.cores);
-        println!(
+        outln!("\n{}: {} cores, client and gateway on this machine", report.keys, floor.cores);
+        outln!(
             "floor: {:.0} envelopes/s = {} ÷ (signature check {:.1?} + gRPC echo {:.1?} + batched append {:.1?} of CPU)",
             floor.per_second(),
             floor.cores,
@@ -81,19 +87,35 @@ pub fn print(reports: &[Report], form: Form) -> anyhow::Result<()> {
             floor.echo.cost.cpu,
             floor.append.cpu
         );
-        println!(
+        outln!(
             "floor alone: {:.0?} = fsync {:.0?} + check {:.0?} + echo {:.0?}",
             floor.alone(),
             floor.sync,
             floor.check.wall,
             floor.echo.alone.p50
         );
-        println!("{}", table(report));
+        outln!("{}", table(report));
+        print_memory(report);
         if let Some(memory) = report.ours.memory {
-            println!("gateway's resident memory after {} envelopes: {} MiB", kept(&report.ours), memory / 1_048_576);
+            outln!("gateway's resident memory after {} envelopes: {} MiB", kept(&report.ours), memory / 1_048_576);
         }
     }
     Ok(())
+}
+
+fn print_memory(report: &Report) {
+    if let Some(parts) = &report.parts {
+        outln!(
+            "peak memory after a part of {} MiB: {} MiB; of {} MiB: {} MiB",
+            parts.small_mib,
+            parts.after_small / 1_048_576,
+            parts.large_mib,
+            parts.after_large / 1_048_576
+        );
+    }
+    for stage in &report.stages {
+        outln!("{} kept: {:.0}/s, resident {} MiB", stage.kept, stage.run.per_second, stage.resident / 1_048_576);
+    }
 }
 
 fn table(report: &Report) -> comfy_table::Table {
@@ -144,6 +166,10 @@ fn json(report: &Report) -> serde_json::Value {
         "floor_alone_seconds": report.floor.alone().as_secs_f64(), "alone_ratio": alone_ratio(report),
         "in_flight_1": run(&report.ours.alone), "in_flight_16": run(&report.ours.sixteen),
         "in_flight_256": run(&report.ours.many), "pipelined_256": run(&report.ours.pipelined),
+        "part_peak_bytes": report.parts.map(|p| serde_json::json!({ "small": p.after_small, "large": p.after_large })),
+        "fill": report.stages.iter().map(|s| serde_json::json!({
+            "kept": s.kept, "per_second": s.run.per_second, "resident_bytes": s.resident,
+        })).collect::<Vec<_>>(),
         "three_levels": report.across.as_ref().map(run), "memory_bytes": report.ours.memory,
     })
 }

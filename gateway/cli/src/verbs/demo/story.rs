@@ -23,6 +23,7 @@ use tokio_stream::StreamExt as _;
 use super::dossier;
 use super::words::Narrator;
 use crate::local::{Local, Options};
+use crate::outln;
 use crate::submit::{PartFile, upload_missing};
 use crate::timeline::Line;
 use crate::trusted;
@@ -298,7 +299,7 @@ impl Story {
             "Toàn bộ hành trình của hồ sơ, nhìn từ trục cấp xã",
             "The whole case, seen from the commune's gateway",
         );
-        println!();
+        outln!();
         crate::verbs::trace::print(&timeline, self.narrator.language());
         Ok(())
     }

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use gateway_model::language::Language;
 
+use crate::outln;
+
 /// Prints the story's lines with the time since its beginning.
 pub struct Narrator {
     language: Language,
@@ -29,20 +31,20 @@ impl Narrator {
         let text = self.language.pick(vi, en);
         let seconds = self.since.elapsed().as_secs_f64();
         if self.colour {
-            println!("\n\x1b[1m[{seconds:5.1}s] {text}\x1b[0m")
+            outln!("\n\x1b[1m[{seconds:5.1}s] {text}\x1b[0m")
         } else {
-            println!("\n[{seconds:5.1}s] {text}")
+            outln!("\n[{seconds:5.1}s] {text}")
         }
     }
 
     /// A line below a heading.
     pub fn line(&self, text: impl std::fmt::Display) {
-        println!("         {text}");
+        outln!("         {text}");
     }
 
     /// Something that was checked and holds.
     pub fn proved(&self, vi: &str, en: &str) {
         let text = self.language.pick(vi, en);
-        if self.colour { println!("       \x1b[32m✓\x1b[0m {text}") } else { println!("       ✓ {text}") }
+        if self.colour { outln!("       \x1b[32m✓\x1b[0m {text}") } else { outln!("       ✓ {text}") }
     }
 }
