@@ -97,11 +97,18 @@ pub struct DirectorySource {
     in_force: Option<(u64, Digest)>,
     published: watch::Sender<Option<(u64, Bytes)>>,
     file_seen: Option<FileState>,
-    alarm: Option<String>,
-    warned: Option<u64>,
+    alarmed: bool,
+    warned: Option<(u64, Stage)>,
 }
 
 type FileState = (Option<SystemTime>, u64);
+
+/// How near the end of a directory is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Soon,
+    Expired,
+}
 
 /// A directory that may be put in force.
 struct Candidate {
@@ -115,7 +122,7 @@ impl DirectorySource {
     pub fn new(parts: SourceParts) -> Self {
         let kept = parts.folder.join(KEPT);
         let published = watch::Sender::new(None);
-        Self { parts, kept, in_force: None, published, file_seen: None, alarm: None, warned: None }
+        Self { parts, kept, in_force: None, published, file_seen: None, alarmed: false, warned: None }
     }
 
     /// The serialized signed directory in force, with its version, for DirectoryService.
@@ -256,31 +263,40 @@ impl DirectorySource {
     /// One alarm at the start of an incident, one word at its end.
     fn tell(&mut self, result: Result<(), SourceError>) {
         self.parts.failing.set(i64::from(result.is_err()));
-        match (result, self.alarm.take()) {
-            (Ok(()), Some(_)) => tracing::info!("the directory can be refreshed again"),
-            (Ok(()), None) => {}
+        match (result, std::mem::take(&mut self.alarmed)) {
+            (Ok(()), true) => tracing::info!("the directory can be refreshed again"),
+            (Ok(()), false) => {}
             (Err(error), before) => {
-                let told = error.to_string();
-                if before.as_ref() != Some(&told) {
-                    tracing::error!(error = %told, "the directory is not refreshed; the last good one stays in force");
+                self.alarmed = true;
+                if before {
+                    tracing::debug!(%error, "the directory is still not refreshed");
+                } else {
+                    tracing::error!(%error, "the directory is not refreshed; the last good one stays in force");
                 }
-                self.alarm = Some(told);
             }
         }
     }
 
+    /// One warning before the end of a directory, one alarm at it.
     fn warn_of_the_end(&mut self) {
         let Some(snapshot) = self.parts.trust.current() else { return };
         let (version, expires_at) = (snapshot.directory().version(), snapshot.directory().expires_at());
         let now = self.parts.clock.now();
-        if self.warned == Some(version) || now.plus(self.parts.config.warn_before) < expires_at {
+        let stage = if expires_at <= now {
+            Stage::Expired
+        } else if expires_at < now.plus(self.parts.config.warn_before) {
+            Stage::Soon
+        } else {
+            return;
+        };
+        if self.warned.replace((version, stage)) == Some((version, stage)) {
             return;
         }
-        self.warned = Some(version);
-        if now < expires_at {
-            tracing::warn!(version, %expires_at, "the directory expires soon: issue a new one");
-        } else {
-            tracing::error!(version, %expires_at, "the directory has expired: nothing is accepted until a new one is issued");
+        match stage {
+            Stage::Soon => tracing::warn!(version, %expires_at, "the directory expires soon: issue a new one"),
+            Stage::Expired => {
+                tracing::error!(version, %expires_at, "the directory has expired: nothing is accepted until a new one is issued");
+            }
         }
     }
 }

@@ -455,3 +455,25 @@ async fn a_gateway_that_drains_ends_its_streams_and_stops() {
     assert!(answers.message().await.unwrap().is_none(), "the stream ends, nothing read is left without an answer");
     tokio::time::timeout(Duration::from_secs(20), stopping).await.unwrap().unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_nobody_signed_raises_an_alarm_and_the_next_good_one_ends_it() {
+    let site = Site::new();
+    let running = site.start().await;
+    let until = async |line: &str| {
+        while !get(&running, "/metrics").await.1.contains(line) {
+            tokio::task::yield_now().await;
+        }
+    };
+    std::fs::write(site.path("directory.bin"), b"not a directory").unwrap();
+    let alarmed = until("lienthong_directory_refresh_failing 1\n");
+    tokio::time::timeout(Duration::from_secs(20), alarmed).await.unwrap();
+    assert_eq!(running.engine.trust().current().unwrap().directory().version(), 1);
+    site.issue(2);
+    let over = async {
+        until("lienthong_directory_refresh_failing 0\n").await;
+        until("lienthong_directory_version 2\n").await;
+    };
+    tokio::time::timeout(Duration::from_secs(20), over).await.unwrap();
+    running.stop().await.unwrap();
+}
