@@ -128,6 +128,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// Streams on one connection.
     pub streams_per_connection: u32,
+    /// SubmitMany and Relay streams at the same time.
+    pub streams: usize,
     /// Envelopes in flight on one stream.
     pub in_flight_per_stream: usize,
     /// Envelopes in flight over all doors.

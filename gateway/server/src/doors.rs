@@ -38,6 +38,7 @@ pub struct Doors(Arc<Shared>);
 
 struct Shared {
     parts: DoorParts,
+    streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     watches: Arc<Semaphore>,
 }
@@ -45,6 +46,8 @@ struct Shared {
 /// What holds a place for longer than one message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lasting {
+    /// A stream of envelopes: it holds the answers that its caller has not read.
+    Stream,
     /// An upload: it holds a file open.
     Upload,
     /// A watch: it reads the store again and again.
@@ -96,9 +99,10 @@ pub struct Caller {
 impl Doors {
     /// Puts the doors together.
     pub fn new(parts: DoorParts) -> Self {
-        let (uploads, watches) = (parts.limits.uploads, parts.limits.watches);
-        let (uploads, watches) = (Arc::new(Semaphore::new(uploads)), Arc::new(Semaphore::new(watches)));
-        Self(Arc::new(Shared { parts, uploads, watches }))
+        let places = |count: usize| Arc::new(Semaphore::new(count));
+        let limits = &parts.limits;
+        let (streams, uploads, watches) = (places(limits.streams), places(limits.uploads), places(limits.watches));
+        Self(Arc::new(Shared { parts, streams, uploads, watches }))
     }
 
     /// Takes a place; it is given back when the permit is dropped.
@@ -107,6 +111,7 @@ impl Doors {
     /// [`Reason::Overloaded`] when all are taken.
     pub fn place(&self, lasting: Lasting) -> Result<OwnedSemaphorePermit, Refusal> {
         let (places, what) = match lasting {
+            Lasting::Stream => (&self.0.streams, "too many streams at the same time"),
             Lasting::Upload => (&self.0.uploads, "too many uploads at the same time"),
             Lasting::Watch => (&self.0.watches, "too many watches at the same time"),
         };

@@ -110,7 +110,9 @@ impl Reader {
         let part_bytes = self.lowered("limits.part_bytes", value::bytes, limits::PART_BYTES_MAX);
         let connections = self.lowered("limits.connections", value::count, limits::CONNECTIONS_MAX as u32);
         let handshakes = self.lowered("limits.handshakes", value::count, limits::CONNECTIONS_MAX as u32);
-        let streams = self.lowered("limits.streams_per_connection", value::count, limits::STREAMS_PER_CONNECTION_MAX);
+        let streams_per_connection =
+            self.lowered("limits.streams_per_connection", value::count, limits::STREAMS_PER_CONNECTION_MAX);
+        let streams = self.lowered("limits.streams", value::count, 65_536);
         let in_flight_per_stream = self.lowered("limits.in_flight_per_stream", value::count, 4_096);
         let in_flight = self.lowered("limits.in_flight", value::count, 65_536);
         let uploads = self.lowered("limits.uploads", value::count, 4_096);
@@ -120,7 +122,8 @@ impl Reader {
             part_bytes: part_bytes?,
             connections: connections? as usize,
             handshakes: handshakes? as usize,
-            streams_per_connection: streams?,
+            streams_per_connection: streams_per_connection?,
+            streams: streams? as usize,
             in_flight_per_stream: in_flight_per_stream? as usize,
             in_flight: in_flight? as usize,
             uploads: uploads? as usize,

@@ -13,9 +13,9 @@ use proto::v1::relay_service_server::RelayService;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
-use super::pipeline::{Answers, pipelined};
+use super::pipeline::{Answers, Bounds, pipelined};
 use super::upload::Frame;
-use super::{Caller, Doors, upload};
+use super::{Caller, Doors, Lasting, upload};
 use crate::{errors, telemetry};
 
 /// The service.
@@ -35,10 +35,13 @@ impl RelayService for RelayDoor {
     ) -> Result<Response<Self::RelayStream>, Status> {
         let caller = self.0.caller(&request)?;
         caller.gateway()?;
-        let doors = self.0.clone();
-        let work = move |message| one_of_many(doors.clone(), caller.clone(), message);
-        let (in_flight_max, draining) = (self.0.limits.in_flight_per_stream, self.0.draining.clone());
-        Ok(Response::new(pipelined(request.into_inner(), in_flight_max, draining, work)))
+        let place = self.0.place(Lasting::Stream).map_err(|refusal| caller.status(&refusal))?;
+        let work = {
+            let (doors, caller) = (self.0.clone(), caller.clone());
+            move |message| one_of_many(doors.clone(), caller.clone(), message)
+        };
+        let bounds = Bounds { in_flight_max: self.0.limits.in_flight_per_stream, place };
+        Ok(Response::new(pipelined(request.into_inner(), bounds, self.0.draining.clone(), work)))
     }
 
     async fn return_receipts(

@@ -12,9 +12,9 @@ use proto::v1::submit_service_server::SubmitService;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
-use super::pipeline::{Answers, pipelined};
+use super::pipeline::{Answers, Bounds, pipelined};
 use super::upload::Frame;
-use super::{Caller, Doors, follow, upload};
+use super::{Caller, Doors, Lasting, follow, upload};
 use crate::{errors, telemetry};
 
 /// The service.
@@ -39,10 +39,13 @@ impl SubmitService for SubmitDoor {
     ) -> Result<Response<Self::SubmitManyStream>, Status> {
         let caller = self.0.caller(&request)?;
         caller.system()?;
-        let doors = self.0.clone();
-        let work = move |message| one_of_many(doors.clone(), caller.clone(), message);
-        let (in_flight_max, draining) = (self.0.limits.in_flight_per_stream, self.0.draining.clone());
-        Ok(Response::new(pipelined(request.into_inner(), in_flight_max, draining, work)))
+        let place = self.0.place(Lasting::Stream).map_err(|refusal| caller.status(&refusal))?;
+        let work = {
+            let (doors, caller) = (self.0.clone(), caller.clone());
+            move |message| one_of_many(doors.clone(), caller.clone(), message)
+        };
+        let bounds = Bounds { in_flight_max: self.0.limits.in_flight_per_stream, place };
+        Ok(Response::new(pipelined(request.into_inner(), bounds, self.0.draining.clone(), work)))
     }
 
     async fn upload_part(

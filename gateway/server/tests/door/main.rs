@@ -407,7 +407,7 @@ fn check_finds_no_fault_in_a_good_site_and_every_fault_of_a_bad_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn places_for_uploads_and_watches_are_bounded_and_given_back() {
-    let site = Site::new().with("[limits]\nuploads = 1\nwatches = 1\n");
+    let site = Site::new().with("[limits]\nuploads = 1\nwatches = 1\nstreams = 1\n");
     let running = site.start().await;
     let mut client = SubmitServiceClient::new(site.channel(&running, SYSTEM));
     let (id, envelope) = site.envelope("h99", &[]);
@@ -417,6 +417,8 @@ async fn places_for_uploads_and_watches_are_bounded_and_given_back() {
     assert!(first.message().await.unwrap().is_some());
     assert_eq!(reason(&client.watch(named.clone()).await.unwrap_err()), "OVERLOADED");
     drop(first);
+    let mut never = client.submit_many(tokio_stream::pending()).await.unwrap().into_inner();
+    assert_eq!(reason(&client.submit_many(tokio_stream::pending()).await.unwrap_err()), "OVERLOADED");
     let freed = async {
         while client.watch(named.clone()).await.is_err() {
             tokio::task::yield_now().await;
@@ -424,6 +426,7 @@ async fn places_for_uploads_and_watches_are_bounded_and_given_back() {
     };
     tokio::time::timeout(Duration::from_secs(20), freed).await.unwrap();
     running.stop().await.unwrap();
+    assert!(never.message().await.is_ok_and(|answer| answer.is_none()), "the stream ended with the gateway");
 }
 
 #[tokio::test(flavor = "multi_thread")]
