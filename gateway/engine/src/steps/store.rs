@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_evidence::{Event, EventKind, RevocationUsed, Verification};
+use gateway_evidence::{Event, EventKind, Receipt, RevocationUsed, Verification};
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, DeliveryId};
 use gateway_model::{Digest, Reason, Refusal};
 use gateway_store::accept::{Accept, Arrival, NewDelivery, NewEnvelope, PartRef};
 use gateway_store::parts::{PartError, PartFault};
+use gateway_store::rows::{EnvelopeSeq, EventSource};
 use gateway_store::{Conflict, StoreError};
 use gateway_verify::VerifiedEnvelope;
 
@@ -18,6 +19,8 @@ use crate::{Accepted, Core, Submission};
 
 const RETRY_FULL: Duration = Duration::from_secs(60);
 const RETRY_FAULT: Duration = Duration::from_secs(5);
+/// Events of one envelope among which a receipt is looked for.
+const EVENTS_LOOKED_AT: usize = 4_096;
 
 /// Keeps the inline parts as the hop's own, and makes sure that every part that the envelope names is here.
 pub(crate) async fn keep_parts(
@@ -82,18 +85,44 @@ pub(crate) async fn keep(
     let leaf = accepted_event(engine, submission, admitted, verified, &deliveries).encode();
     let arrival = arrival(submission, admitted);
     let ids: Vec<DeliveryId> = deliveries.iter().map(|delivery| delivery.id).collect();
+    let named: Vec<AgencyId> = deliveries.iter().map(|delivery| delivery.recipient.named.clone()).collect();
     let accept = Accept { envelope: NewEnvelope::new(verified, arrival), deliveries, leaf };
-    match engine.store.accept(accept).await {
-        Ok(accepted) => Ok(Accepted {
-            key: verified.key().clone(),
-            digest: verified.digest(),
-            seq: accepted.seq,
-            receipt: accepted.receipt,
-            duplicate: accepted.duplicate,
-        }),
-        Err(StoreError::Unknown { what }) => read_back(engine, verified, &ids, what).await,
-        Err(error) => Err(store_refusal(engine, &error)),
+    let (seq, receipt, duplicate) = match engine.store.accept(accept).await {
+        // The leaf of this very call speaks of every recipient of it.
+        Ok(accepted) if !accepted.duplicate => return Ok(answer(verified, accepted.seq, accepted.receipt, false)),
+        Ok(accepted) => (accepted.seq, accepted.receipt, true),
+        Err(StoreError::Unknown { what }) => read_back(engine, verified, &ids, what).await?,
+        Err(error) => return Err(store_refusal(engine, &error)),
+    };
+    let receipt = covering(engine, seq, receipt, &named).await?;
+    Ok(answer(verified, seq, receipt, duplicate))
+}
+
+fn answer(verified: &VerifiedEnvelope, seq: EnvelopeSeq, receipt: Receipt, duplicate: bool) -> Accepted {
+    Accepted { key: verified.key().clone(), digest: verified.digest(), seq, receipt, duplicate }
+}
+
+/// The receipt that speaks of all of `recipients`. It is the first one, unless a gateway brought the rest of a broadcast later: then a repeat
+/// of that gets the receipt of that.
+async fn covering(
+    engine: &Core,
+    seq: EnvelopeSeq,
+    first: Receipt,
+    recipients: &[AgencyId],
+) -> Result<Receipt, Refusal> {
+    let covers = |receipt: &Receipt| {
+        let Ok(event) = Event::decode(&receipt.event) else { return false };
+        let spoken_of: HashSet<&AgencyId> = event.recipients.iter().collect();
+        let all = spoken_of.is_empty() || recipients.iter().all(|recipient| spoken_of.contains(recipient));
+        event.kind == EventKind::Accepted && all
+    };
+    if covers(&first) {
+        return Ok(first);
     }
+    let events =
+        engine.store.events(seq, None, EVENTS_LOOKED_AT).await.map_err(|error| store_refusal(engine, &error))?;
+    let mut own = events.into_iter().filter(|known| known.source == EventSource::Own).map(|known| known.receipt);
+    Ok(own.find(covers).unwrap_or(first))
 }
 
 /// The store cannot say whether it happened: what is kept tells. The envelope alone does not: a gateway may bring the rest of a broadcast
@@ -103,7 +132,7 @@ async fn read_back(
     verified: &VerifiedEnvelope,
     ids: &[DeliveryId],
     what: String,
-) -> Result<Accepted, Refusal> {
+) -> Result<(EnvelopeSeq, Receipt, bool), Refusal> {
     let refuse = |error| store_refusal(engine, &error);
     let unknown = || store_refusal(engine, &StoreError::Unknown { what: what.clone() });
     let row = engine.store.find(verified.key()).await.map_err(refuse)?.ok_or_else(unknown)?;
@@ -116,7 +145,7 @@ async fn read_back(
         return Err(unknown());
     }
     let receipt = engine.store.receipt(row.accepted_leaf).await.map_err(refuse)?.ok_or_else(unknown)?;
-    Ok(Accepted { key: row.key, digest: row.digest, seq: row.seq, receipt, duplicate: false })
+    Ok((row.seq, receipt, false))
 }
 
 fn arrival(submission: &Submission, admitted: &Admitted) -> Arrival {

@@ -159,8 +159,13 @@ async fn a_gateway_may_only_ask_for_recipients_that_the_sender_named() {
     node.engine.submit(from_gateway(envelope(1, &["clinic", "district"]), &[COMMUNE], &["clinic"])).await.unwrap();
     assert_eq!(node.rows(1).await.len(), 1, "only what this hop is to serve");
     let rest = node.engine.submit(from_gateway(envelope(1, &["clinic", "district"]), &[COMMUNE], &["district"])).await;
-    assert!(!rest.unwrap().duplicate);
+    let rest = rest.unwrap();
+    assert!(!rest.duplicate);
     assert_eq!(node.rows(1).await.len(), 2, "the rest of a broadcast may come later");
+    let again = node.engine.submit(from_gateway(envelope(1, &["clinic", "district"]), &[COMMUNE], &["district"])).await;
+    let again = again.unwrap();
+    assert!(again.duplicate);
+    assert_eq!(again.receipt, rest.receipt, "a repeat gets the receipt that speaks of it");
 }
 
 #[tokio::test]

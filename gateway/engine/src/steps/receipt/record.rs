@@ -1,9 +1,11 @@
 //! Another gateway's receipt comes back: checked, recorded, passed on.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use gateway_evidence::{Event, EventKind, Receipt};
 use gateway_model::directory::{Directory, Serving};
-use gateway_model::id::{DeliveryId, GatewayId};
+use gateway_model::id::{AgencyId, DeliveryId, GatewayId};
 use gateway_model::state::DeliveryState;
 use gateway_model::{Reason, Refusal};
 use gateway_store::claim::ReturnWhat;
@@ -101,7 +103,10 @@ fn states(
         }
         home
     };
-    let concerned = rows.iter().filter(|row| event.concerns(&row.recipient.named)).filter(went_there).filter(may_say);
+    // A set, not a search for each: a broadcast has thousands of recipients.
+    let named: HashSet<&AgencyId> = event.recipients.iter().collect();
+    let is_named = |row: &&DeliveryRow| named.is_empty() || named.contains(&row.recipient.named);
+    let concerned = rows.iter().filter(is_named).filter(went_there).filter(may_say);
     concerned.map(|row| (row.id, to.clone())).collect()
 }
 
