@@ -268,10 +268,15 @@ impl DirectorySource {
             (Ok(()), false) => {}
             (Err(error), before) => {
                 self.alarmed = true;
-                if before {
-                    tracing::debug!(%error, "the directory is still not refreshed");
-                } else {
-                    tracing::error!(%error, "the directory is not refreshed; the last good one stays in force");
+                match error {
+                    error if before => tracing::debug!(%error, "the directory is still not refreshed"),
+                    // A gateway above that does not answer comes back by itself.
+                    SourceError::Parent { parent, message } => {
+                        tracing::warn!(%parent, %message, "the directory is not refreshed from the gateway above");
+                    }
+                    error => {
+                        tracing::error!(%error, "the directory is not refreshed; the last good one stays in force")
+                    }
                 }
             }
         }

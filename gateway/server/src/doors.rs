@@ -1,5 +1,6 @@
 //! The doors: gRPC services over the engine, each with its own authorisation.
 
+mod deadline;
 pub mod directory;
 mod follow;
 pub mod operate;
@@ -93,6 +94,8 @@ pub struct Caller {
     pub traceparent: Option<String>,
     /// The directory by which it was found.
     pub snapshot: Arc<Snapshot>,
+    /// How long it waits for the answer, when it says so.
+    patience: Option<Duration>,
     peer: Peer,
 }
 
@@ -139,7 +142,8 @@ impl Doors {
             tracing::debug!(peer = %peer.address, certificate = %peer.certificate, "a stranger called");
             errors::stranger(language)
         })?;
-        Ok(Caller { party, language, traceparent: telemetry::traceparent(metadata), snapshot, peer })
+        let (traceparent, patience) = (telemetry::traceparent(metadata), deadline::patience(metadata));
+        Ok(Caller { party, language, traceparent, snapshot, patience, peer })
     }
 
     /// Finds the caller of a long stream again.
@@ -151,7 +155,7 @@ impl Doors {
         if now.party == caller.party { Ok(now) } else { Err(errors::stranger(caller.language)) }
     }
 
-    /// Runs one request within its time.
+    /// Runs one request within its time: the gateway's, or the caller's when that is shorter.
     ///
     /// # Errors
     /// The refusal, or [`Reason::DeadlineExceeded`].
@@ -160,9 +164,11 @@ impl Doors {
         caller: &Caller,
         work: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<T, Status> {
-        let result = match tokio::time::timeout(self.limits.request_timeout, work).await {
+        let bound = self.limits.request_timeout;
+        let time_max = caller.patience.map_or(bound, |patience| patience.min(bound));
+        let result = match tokio::time::timeout(time_max, work).await {
             Ok(result) => result,
-            Err(_) => Err(Refusal::new(Reason::DeadlineExceeded).saw(seconds(self.limits.request_timeout))),
+            Err(_) => Err(Refusal::new(Reason::DeadlineExceeded).saw(seconds(time_max))),
         };
         result.map_err(|refusal| caller.status(&refusal))
     }

@@ -1,6 +1,7 @@
 //! Logs, traces and the W3C trace context: what leaves the process about its work. Never bodies, never personal data.
 
 use std::collections::HashMap;
+use std::io::IsTerminal as _;
 
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
@@ -58,7 +59,7 @@ pub fn install(config: &Telemetry, gateway: &str) -> Result<TelemetryGuard, Tele
     let filter = EnvFilter::try_new(&config.log)?;
     let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let output = match config.format {
-        LogFormat::Text => output.with_ansi(std::env::var_os("NO_COLOR").is_none()).boxed(),
+        LogFormat::Text => output.with_ansi(colours()).boxed(),
         LogFormat::Json => output.json().flatten_event(true).boxed(),
     };
     let traces = config.otlp.as_ref().map(|endpoint| provider(endpoint, gateway)).transpose()?;
@@ -68,6 +69,11 @@ pub fn install(config: &Telemetry, gateway: &str) -> Result<TelemetryGuard, Tele
         .with(output.with_filter(filter))
         .try_init()?;
     Ok(TelemetryGuard { traces })
+}
+
+/// Colours are for terminals, and for people who want them.
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 fn provider(endpoint: &http::Uri, gateway: &str) -> Result<SdkTracerProvider, TelemetryError> {
