@@ -32,7 +32,7 @@ const CHANNELS: usize = 4;
 
 /// Quotas out of the way, and nothing in the logs but faults.
 const OPEN_QUOTAS: &str =
-    "[quota]\nrequests_per_second = 1000000\nbytes_per_second = \"16GiB\"\n\n[telemetry]\nlog = \"warn\"\n";
+    "[quota]\nrequests_per_second = 1000000\nbytes_per_second = \"3GiB\"\n\n[telemetry]\nlog = \"warn\"\n";
 
 /// Measures the machine's floor and the gateway, in one run: verified, durable and receipted envelopes of 4 KiB.
 #[derive(Args, Debug)]
