@@ -97,10 +97,19 @@ impl<'a> Settings<'a> {
 
     fn tell_unknown_keys(&mut self) {
         for key in self.table.keys().filter(|key| !self.known.contains(key.as_str())) {
-            let nearest = self.known.iter().min_by_key(|known| distance(key, known)).copied().unwrap_or_default();
-            let problem = format!("is not known here; did you mean {nearest}?");
+            let problem = match self.nearest(key) {
+                Some(near) => format!("is not known here; did you mean {near}?"),
+                None => format!("is not known here; known: {}", Vec::from_iter(self.known.iter().copied()).join(", ")),
+            };
             self.faults.push(ConfigFault { key: format!("{}{key}", self.prefix), problem });
         }
+    }
+
+    /// The known key that `key` is probably meant to be: at most a third of it is written otherwise.
+    fn nearest(&self, key: &str) -> Option<&'static str> {
+        let within = key.chars().count().div_ceil(3);
+        let nearest = self.known.iter().copied().min_by_key(|known| distance(key, known))?;
+        (distance(key, nearest) <= within).then_some(nearest)
     }
 }
 
@@ -162,7 +171,8 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_with_its_key_and_an_unknown_key_with_its_nearest() {
-        let table: Table = "path = 1\npol_interval = \"2s\"\nwait = \"9d\"\n[seal]\nkey = \"\"".parse().unwrap();
+        let table: Table =
+            "path = 1\npol_interval = \"2s\"\npigeon = true\nwait = \"9d\"\n[seal]\nkey = \"\"".parse().unwrap();
         let mut settings = Settings::new(&table);
         settings.required_text("path");
         settings.required_text("name");
@@ -177,6 +187,7 @@ mod tests {
                 "name: is missing",
                 "wait: is outside of 1s to 1h",
                 "seal.key: is empty; write a text in quotes",
+                "pigeon: is not known here; known: name, path, poll_interval, seal, wait",
                 "pol_interval: is not known here; did you mean poll_interval?",
             ]
         );

@@ -361,8 +361,10 @@ impl Refusal {
     /// What is wrong and what to do, in words.
     pub fn in_words(&self, language: Language) -> String {
         let mut text = self.reason.message(language).to_owned();
-        if !self.field.is_empty() || !self.detail.is_empty() {
-            text.push_str(&format!(" ({}{})", self.field, with_detail(&self.detail)));
+        let seen = [self.field.as_str(), self.detail.as_str()].into_iter().filter(|part| !part.is_empty());
+        let seen = seen.collect::<Vec<_>>().join(": ");
+        if !seen.is_empty() {
+            text.push_str(&format!(" ({seen})"));
         }
         text.push(' ');
         text.push_str(self.reason.next_step(language));
@@ -391,12 +393,29 @@ mod tests {
     #[test]
     fn every_reason_has_a_page_in_both_languages() {
         for &reason in Reason::ALL {
-            assert!(reason.page().starts_with(&format!("# {}\n", reason.code())), "{reason}: the page starts with the code");
+            assert!(
+                reason.page().starts_with(&format!("# {}\n", reason.code())),
+                "{reason}: the page starts with the code"
+            );
             for language in [Language::Vi, Language::En] {
                 assert!(!reason.message(language).is_empty(), "{reason}: message in {language:?}");
                 assert!(!reason.next_step(language).is_empty(), "{reason}: next step in {language:?}");
             }
             assert_eq!(Reason::parse(reason.code()), Some(reason));
         }
+    }
+
+    #[test]
+    fn what_was_seen_stands_in_brackets_with_the_field_before_it() {
+        let check = |refusal: Refusal, expected: &str| {
+            let words = refusal.in_words(Language::En);
+            let seen = words.split_once(" (").and_then(|(_, rest)| rest.split_once(") ")).map_or("", |(seen, _)| seen);
+            assert_eq!(seen, expected, "{words}");
+        };
+        let refusal = || Refusal::new(Reason::EnvelopeMalformed);
+        check(refusal(), "");
+        check(refusal().at("envelope.id"), "envelope.id");
+        check(refusal().saw("too short"), "too short");
+        check(refusal().at("envelope.id").saw("too short"), "envelope.id: too short");
     }
 }
