@@ -187,7 +187,12 @@ mod tests {
     fn an_envelope_id_has_one_spelling() {
         let text = "0197a2b4-3c5d-7e6f-8a9b-0c1d2e3f4a5b";
         assert_eq!(EnvelopeId::parse(text).unwrap().to_string(), text);
-        for bad in [&text.to_uppercase(), "{0197a2b4-3c5d-7e6f-8a9b-0c1d2e3f4a5b}", &text.replace('-', ""), "00000000-0000-0000-0000-000000000000"] {
+        for bad in [
+            &text.to_uppercase(),
+            "{0197a2b4-3c5d-7e6f-8a9b-0c1d2e3f4a5b}",
+            &text.replace('-', ""),
+            "00000000-0000-0000-0000-000000000000",
+        ] {
             assert_eq!(EnvelopeId::parse(bad), Err(IdError::Uuid), "{bad}");
         }
     }

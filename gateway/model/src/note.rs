@@ -152,7 +152,8 @@ pub fn open<'a>(note: &'a str, keys: &[VerifierKey]) -> Result<&'a str, NoteErro
         if count >= SIGNATURES_MAX {
             return Err(NoteError::Malformed);
         }
-        let (name, encoded) = line.strip_prefix("— ").and_then(|rest| rest.split_once(' ')).ok_or(NoteError::Malformed)?;
+        let (name, encoded) =
+            line.strip_prefix("— ").and_then(|rest| rest.split_once(' ')).ok_or(NoteError::Malformed)?;
         let raw = BASE64.decode(encoded).map_err(|_| NoteError::Malformed)?;
         let (hash, signature) = raw.split_at_checked(4).ok_or(NoteError::Malformed)?;
         for key in keys.iter().filter(|key| key.name == name && key.hash() == hash) {
