@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use gateway_model::language::Language;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::{Deserialize, Serialize};
+use tonic::metadata::MetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use crate::exit::Unreachable;
+use crate::exit::{Unreachable, Usage};
 
 /// Flags that name a gateway and who is calling.
 #[derive(Args, Debug, Clone)]
@@ -44,12 +48,38 @@ impl Connect {
     ///
     /// # Errors
     /// When the profile or its files cannot be read, or the gateway does not answer.
-    pub async fn open(&self) -> anyhow::Result<Channel> {
+    pub async fn open(&self, language: Language) -> anyhow::Result<Caller> {
+        if let Some(gateway) = &self.gateway {
+            check_address(gateway).map_err(Usage)?;
+        }
         let mut profile = Profile::load(&self.profile)?;
         if let Some(gateway) = &self.gateway {
             profile.gateway.clone_from(gateway);
         }
-        profile.open().await
+        Ok(InterceptedService::new(profile.open().await?, Speaks(language)))
+    }
+}
+
+/// A connection on which every call says which language its caller reads.
+pub type Caller = InterceptedService<Channel, Speaks>;
+
+/// Says in every call which language the caller reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Speaks(pub Language);
+
+impl Interceptor for Speaks {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        request.metadata_mut().insert("accept-language", MetadataValue::from_static(self.0.tag()));
+        Ok(request)
+    }
+}
+
+/// Gateways are reached by TLS only.
+fn check_address(address: &str) -> Result<(), String> {
+    let uri: Option<Uri> = address.parse().ok();
+    match uri.as_ref().and_then(Uri::scheme_str) {
+        Some("https") => Ok(()),
+        _ => Err(format!("{address:?} is not an address of a gateway, such as https://host:port")),
     }
 }
 
@@ -79,6 +109,7 @@ impl Profile {
     /// # Errors
     /// When the TLS files cannot be read or the gateway does not answer.
     pub async fn open(&self) -> anyhow::Result<Channel> {
+        check_address(&self.gateway).map_err(anyhow::Error::msg)?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(self.tls()?));
         let endpoint = Endpoint::from_shared(self.gateway.clone())
             .with_context(|| format!("{:?} is not an address like https://host:port", self.gateway))?

@@ -6,6 +6,7 @@ pub mod connect;
 pub mod exit;
 pub mod local;
 pub mod output;
+pub mod refused;
 pub mod submit;
 pub mod timeline;
 pub mod trusted;
@@ -18,7 +19,7 @@ use exit::Exit;
 
 /// Liên Thông: the interoperability gateway that routes signed application envelopes between agencies.
 #[derive(Parser, Debug)]
-#[command(name = "lienthong", version, about, propagate_version = true, max_term_width = 110)]
+#[command(name = "lienthong", version, max_term_width = 110)]
 pub struct Cli {
     /// Language of what a person reads: vi or en.
     #[arg(long, global = true, env = "LIENTHONG_LANG", value_parser = parse_language)]
@@ -32,8 +33,13 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Verb {
     /// Runs a gateway.
+    ///
+    /// It runs until SIGTERM or Ctrl-C; then it drains: the doors close, and what is in flight is finished.
     Serve(verbs::serve::Serve),
     /// Shows the main job: a land file goes commune → district → province, and its receipts come back.
+    ///
+    /// An invented province, three gateways as three processes on this machine, a signed land dossier on its way, its receipts coming back and
+    /// being verified offline, and the answer going home. Everything lies in one folder; nothing else on the machine is touched.
     Demo(verbs::demo::Demo),
     /// Checks configuration, trust, disk and ports; names every fault at once.
     Check(verbs::check::Check),
@@ -42,16 +48,28 @@ pub enum Verb {
     /// Tells the state of a gateway in a few numbers.
     Status(verbs::status::Status),
     /// Signs and submits files, or submits a ready-made envelope.
+    ///
+    /// The signed envelope is kept beside until the gateway has accepted or finally refused it, so that a repeat sends the same bytes and can
+    /// do no harm.
     Send(verbs::send::Send),
     /// Shows where an envelope or a file is, and everything that happened to it.
+    ///
+    /// Operators ask with a file code or an envelope id. A sender's own system asks with its profile, an envelope id and --sender.
     Trace(verbs::trace::Trace),
     /// Lists, shows and moves deliveries.
     Msg(verbs::msg::Msg),
     /// Makes, shows and compares signed directories.
+    ///
+    /// From nothing: `directory key`, `directory example > agencies.toml`, edit it, `directory build`, `directory show`.
     Directory(verbs::directory::Directory),
     /// Verifies a signature offline, as of any time.
+    ///
+    /// With the gateway's own verifier. Exit codes: 0 accepted, 5 refused, 2 usage.
     Verify(verbs::verify::Verify),
     /// Fetches and verifies receipts.
+    ///
+    /// A receipt is a proof: an event, its place in the gateway's log, and the signed checkpoint of that log. Checking it needs the signed
+    /// directory and no network.
     Receipt(verbs::receipt::Receipt),
     /// Explains a reason code.
     Explain(verbs::explain::Explain),
@@ -83,7 +101,7 @@ pub async fn run(cli: Cli) -> Exit {
     match result {
         Ok(exit) => exit,
         Err(failure) => {
-            eprintln!("lienthong: {failure:#}");
+            refused::print(&failure, language);
             exit::of_failure(&failure)
         }
     }
@@ -103,5 +121,27 @@ fn language_of_environment() -> Language {
     match set.as_deref() {
         Some(locale) if locale.starts_with("vi") => Language::Vi,
         _ => Language::En,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn no_flag_of_any_verb_clashes_with_another() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_says_what_it_does() {
+        let mut command = Cli::command();
+        command.build();
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
+        assert!(command.get_about().is_some_and(|about| about.to_string().starts_with("Liên Thông")));
     }
 }

@@ -15,6 +15,7 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::connect::Profile;
+use crate::errln;
 use crate::trusted;
 
 /// The name of the directory file, in the federation's folder.
@@ -286,7 +287,7 @@ impl Drop for Local {
             if let Some(mut child) = gateway.child.take() {
                 // It may have ended by itself; either way it is gone after this.
                 if child.kill().is_ok() && child.wait().is_err() {
-                    eprintln!("{} could not be reaped", gateway.id);
+                    errln!("{} could not be reaped", gateway.id);
                 }
             }
         }

@@ -10,7 +10,8 @@ use gateway_model::limits::{CHUNK_BYTES_MAX, PARTS_MAX};
 use proto::v1;
 use proto::v1::submit_service_client::SubmitServiceClient;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
-use tonic::transport::Channel;
+use tonic::client::GrpcService;
+use tonic::codegen::{Body, StdError};
 
 /// A file that goes along as a part.
 #[derive(Clone, Debug)]
@@ -45,15 +46,25 @@ impl PartFile {
     }
 }
 
+/// A connection on which calls can be made, plain or with an interceptor.
+pub trait Calls: GrpcService<tonic::body::Body, Error: Into<StdError>> {}
+
+impl<C: GrpcService<tonic::body::Body, Error: Into<StdError>>> Calls for C {}
+
 /// Uploads those of `parts` that the gateway does not have, each from where a broken upload stopped; tells `progress` of every chunk.
 ///
 /// # Errors
 /// When a file cannot be read or the gateway refuses a part.
-pub async fn upload_missing(
-    client: &mut SubmitServiceClient<Channel>,
+pub async fn upload_missing<C: Calls>(
+    client: &mut SubmitServiceClient<C>,
     parts: &[PartFile],
     progress: &(dyn Fn(u64) + Sync),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<()>
+where
+    C::ResponseBody: Body<Data = Bytes> + Send + 'static,
+    <C::ResponseBody as Body>::Error: Into<StdError> + Send,
+    C::Future: Send,
+{
     for group in parts.chunks(PARTS_MAX) {
         let sha256 = group.iter().map(|part| Bytes::copy_from_slice(part.digest.as_bytes())).collect();
         let missing = client.missing_parts(v1::MissingPartsRequest { sha256 }).await?.into_inner().missing;
@@ -67,12 +78,17 @@ pub async fn upload_missing(
     Ok(())
 }
 
-async fn upload(
-    client: &mut SubmitServiceClient<Channel>,
+async fn upload<C: Calls>(
+    client: &mut SubmitServiceClient<C>,
     part: &PartFile,
     offset: u64,
     progress: &(dyn Fn(u64) + Sync),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<()>
+where
+    C::ResponseBody: Body<Data = Bytes> + Send + 'static,
+    <C::ResponseBody as Body>::Error: Into<StdError> + Send,
+    C::Future: Send,
+{
     let mut file =
         tokio::fs::File::open(&part.path).await.with_context(|| format!("cannot read {}", part.path.display()))?;
     file.seek(std::io::SeekFrom::Start(offset)).await?;

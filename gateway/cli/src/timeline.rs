@@ -42,7 +42,12 @@ impl Line {
     /// The line as text: time, gateway, what happened.
     pub fn text(&self, language: Language) -> String {
         let mark = if self.local { " " } else { "↩" };
-        format!("{}  {mark} {:<14} {}", local_time(self.event.at.as_ref()), self.event.gateway, self.what(language))
+        format!(
+            "{}  {mark} {:<14} {}",
+            local_time(self.event.at.as_ref(), language),
+            self.event.gateway,
+            self.what(language)
+        )
     }
 
     /// What happened, in words.
@@ -53,7 +58,7 @@ impl Line {
         let by = &event.counterpart;
         let phrase = match event.kind() {
             v1::EventKind::Accepted => language
-                .pick("đã kiểm tra chữ ký và lưu bền vững", "verified the signatures and kept it durably")
+                .pick("đã kiểm tra chữ ký và lưu an toàn", "verified the signatures and kept it durably")
                 .to_owned(),
             v1::EventKind::Forwarded => format!(
                 "{} {by}",
@@ -116,12 +121,38 @@ pub fn state_words(state: &v1::DeliveryState, language: Language) -> String {
     };
     let mut text = status.to_owned();
     if !state.next_hop.is_empty() {
-        text.push_str(&format!(" ({})", state.next_hop));
+        text.push_str(&format!(" {} {}", language.pick("qua", "by way of"), state.next_hop));
     }
     if !state.reason.is_empty() {
         text.push_str(&format!(" [{}]", state.reason));
     }
     text
+}
+
+/// When a delivery that is still on its way was tried and will be: attempts, next attempt, since. Empty for one that has ended.
+pub fn waiting_words(state: &v1::DeliveryState, language: Language) -> String {
+    if !matches!(state.status(), v1::DeliveryStatus::Waiting | v1::DeliveryStatus::Held) {
+        return String::new();
+    }
+    let mut said = vec![format!("{} {}", language.pick("số lần thử:", "attempts:"), state.attempts)];
+    let times = [
+        (language.pick("lần tới:", "next:"), state.next_attempt_at.as_ref()),
+        (language.pick("từ:", "since:"), state.since.as_ref()),
+    ];
+    for (name, at) in times {
+        if at.is_some() {
+            said.push(format!("{name} {}", local_time(at, language)));
+        }
+    }
+    said.join(", ")
+}
+
+/// Why a delivery waits, is held or was refused: the gateway's own words, or the reason code's.
+pub fn reason_words(state: &v1::DeliveryState, language: Language) -> String {
+    if !state.message.is_empty() {
+        return state.message.clone();
+    }
+    Reason::parse(&state.reason).map_or_else(String::new, |reason| reason.message(language).to_owned())
 }
 
 /// A delivery's state as JSON.

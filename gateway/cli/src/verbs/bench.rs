@@ -19,6 +19,7 @@ use gateway_server::tls::Identity;
 use tonic::transport::Channel;
 
 use crate::connect::Profile;
+use crate::errln;
 use crate::exit::Exit;
 use crate::local::{Local, Options};
 use crate::output::Form;
@@ -100,13 +101,13 @@ impl Bench {
     async fn measure(&self, base: &Path) -> anyhow::Result<Vec<Report>> {
         let mut reports = Vec::new();
         for &keys in &self.keys {
-            eprintln!("{keys:?}: making a province, signing envelopes, measuring the floor …");
+            errln!("{keys:?}: making a province, signing envelopes, measuring the floor …");
             let folder = base.join(format!("{keys:?}").to_lowercase());
             let plan = Plan::province().with_keys(keys.kind());
             let options = Options { extra_config: OPEN_QUOTAS.to_owned(), binary: None };
             let mut local = Local::lay_out(&folder, plan, &options)?;
             let floor = self.floor(&local).await?;
-            eprintln!("{keys:?}: measuring the gateway …");
+            errln!("{keys:?}: measuring the gateway …");
             let ours = self.ours(&mut local, &floor).await?;
             let across = if self.levels > 0 { Some(self.across_levels(&mut local).await?) } else { None };
             reports.push(Report { keys: format!("{keys:?}"), floor, ours, across, parts: None, stages: Vec::new() });
@@ -122,7 +123,7 @@ impl Bench {
         if self.part_mib == 0 && self.fill == 0 {
             return Ok((None, Vec::new()));
         }
-        eprintln!("measuring memory …");
+        errln!("measuring memory …");
         let options =
             Options { extra_config: format!("{OPEN_QUOTAS}\n[limits]\npart_bytes = \"512MiB\"\n"), binary: None };
         let mut local = Local::lay_out(folder, Plan::province(), &options)?;

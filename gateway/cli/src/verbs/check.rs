@@ -6,7 +6,9 @@ use clap::Args;
 use gateway_server::check::Ports;
 use gateway_server::config::{Config, Fault};
 
+use crate::errln;
 use crate::exit::Exit;
+use crate::output::count_faults;
 use crate::trusted;
 
 /// Checks configuration, trust, disk and ports; names every fault at once.
@@ -33,7 +35,7 @@ impl Check {
         let ports = if self.skip_ports { Ports::Skip } else { Ports::Try };
         let faults = gateway_server::check::check(&config, ports, trusted::now());
         if faults.is_empty() {
-            eprintln!("{}: no faults", self.config.display());
+            errln!("{}: no faults", self.config.display());
             return Ok(Exit::Success);
         }
         Ok(report(&faults))
@@ -43,8 +45,8 @@ impl Check {
 /// Prints faults, one a line, as compilers do.
 pub fn report(faults: &[Fault]) -> Exit {
     for fault in faults {
-        eprintln!("{fault}");
+        errln!("{fault}");
     }
-    eprintln!("lienthong: {} faults", faults.len());
+    errln!("lienthong: {}", count_faults(faults.len()));
     Exit::Failure
 }

@@ -3,6 +3,7 @@
 use clap::{Args, CommandFactory as _};
 
 use crate::exit::Exit;
+use crate::out;
 
 /// Prints completions for a shell.
 #[derive(Args, Debug)]
@@ -17,7 +18,9 @@ impl Completions {
     /// # Errors
     /// None.
     pub fn run(self) -> anyhow::Result<Exit> {
-        clap_complete::generate(self.shell, &mut crate::Cli::command(), "lienthong", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut crate::Cli::command(), "lienthong", &mut script);
+        out!("{}", String::from_utf8_lossy(&script));
         Ok(Exit::Success)
     }
 }

@@ -11,8 +11,9 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::exit::Exit;
-use crate::outln;
+use crate::output::count_faults;
 use crate::trusted::{self, DirectoryFile};
+use crate::{errln, outln};
 
 /// Makes, shows and compares signed directories.
 #[derive(Args, Debug)]
@@ -44,8 +45,8 @@ struct Build {
     #[arg(long, default_value = "authority")]
     name: String,
     /// Version of the snapshot; it must rise with every issue. Default: the one in the source.
-    #[arg(long)]
-    version: Option<u64>,
+    #[arg(long, value_name = "N")]
+    issue_version: Option<u64>,
     /// Where to write it.
     #[arg(long, short = 'O', value_name = "FILE", default_value = "directory.bin")]
     out: PathBuf,
@@ -103,8 +104,8 @@ impl Build {
         let signer = NoteSigner::from_pkcs8(&self.name, der.secret_pkcs8_der())
             .with_context(|| format!("the authority's key {}", self.key.display()))?;
         let now = trusted::now();
-        let made =
-            Source::read(&self.source).and_then(|source| gateway_directory::issue(&source, self.version, now, &signer));
+        let made = Source::read(&self.source)
+            .and_then(|source| gateway_directory::issue(&source, self.issue_version, now, &signer));
         let bytes = match made {
             Ok(bytes) => bytes,
             Err(faults) => return Ok(report(&faults)),
@@ -114,7 +115,7 @@ impl Build {
         if !self.dry_run {
             write_atomically(&self.out, &bytes)?;
         }
-        eprintln!(
+        errln!(
             "{}: version {}, {} agencies, {} gateways, {} systems, until {}",
             if self.dry_run { "nothing written".to_owned() } else { self.out.display().to_string() },
             content.version,
@@ -136,7 +137,7 @@ impl Show {
             outln!("{line}");
         }
         if opened.expired {
-            eprintln!("lienthong: this directory has expired; no gateway accepts anything under it");
+            errln!("lienthong: this directory has expired; no gateway accepts anything under it");
         }
         Ok(Exit::Success)
     }
@@ -162,7 +163,7 @@ impl Key {
         let signer = NoteSigner::from_pkcs8(&self.name, der.as_ref())?;
         let text = certs_dev::pki::pem("PRIVATE KEY", der.as_ref());
         write_secret(&self.out, &text)?;
-        eprintln!(
+        errln!(
             "{}: keep it offline; the public text below goes into every gateway's configuration",
             self.out.display()
         );
@@ -173,10 +174,10 @@ impl Key {
 
 fn report(faults: &[Fault]) -> Exit {
     for fault in faults {
-        eprintln!("{fault}");
+        errln!("{fault}");
     }
-    eprintln!("lienthong: {} faults; nothing written", faults.len());
-    Exit::Refused
+    errln!("lienthong: {}; nothing written", count_faults(faults.len()));
+    Exit::Failure
 }
 
 /// Writes beside and renames, so that a gateway that watches the file never reads half of it.

@@ -5,7 +5,7 @@ use gateway_model::Reason;
 use gateway_model::language::Language;
 
 use crate::exit::Exit;
-use crate::outln;
+use crate::{errln, outln};
 
 /// Explains a reason code.
 #[derive(Args, Debug)]
@@ -32,7 +32,7 @@ impl Explain {
                 Ok(Exit::Success)
             }
             None => {
-                eprintln!("lienthong: there is no reason code {code}; `lienthong explain` lists them");
+                errln!("lienthong: there is no reason code {code}; `lienthong explain` lists them");
                 Ok(Exit::NotFound)
             }
         }

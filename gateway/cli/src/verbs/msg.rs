@@ -4,9 +4,8 @@ use clap::{Args, Subcommand};
 use gateway_model::language::Language;
 use proto::v1;
 use proto::v1::operate_service_client::OperateServiceClient;
-use tonic::transport::Channel;
 
-use crate::connect::Connect;
+use crate::connect::{Caller, Connect};
 use crate::exit::{Exit, Usage};
 use crate::outln;
 use crate::output::{self, Form, local_time, rfc3339};
@@ -103,20 +102,20 @@ impl Msg {
         match self.action {
             Action::Ls(ls) => ls.run(language).await,
             Action::Show(trace) => trace.run(language).await,
-            Action::Refusals(refusals) => refusals.run().await,
+            Action::Refusals(refusals) => refusals.run(language).await,
             Action::Retry(step) => {
                 let request = v1::RetryRequest { delivery_id: step.delivery.clone(), reason: step.reason.clone() };
-                let state = step.client().await?.retry(request).await?.into_inner().state;
+                let state = step.client(language).await?.retry(request).await?.into_inner().state;
                 Ok(moved(state.as_ref(), language))
             }
             Action::Hold(step) => {
                 let request = v1::HoldRequest { delivery_id: step.delivery.clone(), reason: step.reason.clone() };
-                let state = step.client().await?.hold(request).await?.into_inner().state;
+                let state = step.client(language).await?.hold(request).await?.into_inner().state;
                 Ok(moved(state.as_ref(), language))
             }
             Action::Release(step) => {
                 let request = v1::ReleaseRequest { delivery_id: step.delivery.clone(), reason: step.reason.clone() };
-                let state = step.client().await?.release(request).await?.into_inner().state;
+                let state = step.client(language).await?.release(request).await?.into_inner().state;
                 Ok(moved(state.as_ref(), language))
             }
         }
@@ -124,8 +123,8 @@ impl Msg {
 }
 
 impl Move {
-    async fn client(&self) -> anyhow::Result<OperateServiceClient<Channel>> {
-        Ok(OperateServiceClient::new(self.connect.open().await?))
+    async fn client(&self, language: Language) -> anyhow::Result<OperateServiceClient<Caller>> {
+        Ok(OperateServiceClient::new(self.connect.open(language).await?))
     }
 }
 
@@ -138,7 +137,7 @@ fn moved(state: Option<&v1::DeliveryState>, language: Language) -> Exit {
 
 impl Ls {
     async fn run(self, language: Language) -> anyhow::Result<Exit> {
-        let mut client = OperateServiceClient::new(self.connect.open().await?);
+        let mut client = OperateServiceClient::new(self.connect.open(language).await?);
         let mut rows = Vec::new();
         let mut page_token = String::new();
         while rows.len() < self.limit {
@@ -155,21 +154,25 @@ impl Ls {
         }
         let header = match language {
             Language::Vi => {
-                ["Tiếp nhận", "Mã hồ sơ", "Nơi gửi", "Nơi nhận", "Tình trạng", "Trích yếu", "Mã chuyển giao"]
+                ["Mã chuyển giao", "Tiếp nhận", "Mã hồ sơ", "Nơi gửi", "Nơi nhận", "Tình trạng", "Trích yếu"]
             }
-            Language::En => ["Accepted", "File code", "Sender", "Recipient", "State", "Subject", "Delivery id"],
+            Language::En => ["Delivery id", "Accepted", "File code", "Sender", "Recipient", "State", "Subject"],
         };
         let mut table = output::table(&header);
+        // The id is there to be copied into the next command.
+        if let Some(column) = table.column_mut(0) {
+            column.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+        }
         for row in &rows {
             let state = row.state.clone().unwrap_or_default();
             table.add_row([
-                local_time(row.accepted_at.as_ref()),
+                row.delivery_id.clone(),
+                local_time(row.accepted_at.as_ref(), language),
                 row.file_code.clone(),
                 row.sender.clone(),
                 state.recipient.clone(),
                 state_words(&state, language),
                 row.subject.clone(),
-                row.delivery_id.clone(),
             ]);
         }
         outln!("{table}");
@@ -194,8 +197,8 @@ impl Ls {
 }
 
 impl Refusals {
-    async fn run(self) -> anyhow::Result<Exit> {
-        let mut client = OperateServiceClient::new(self.connect.open().await?);
+    async fn run(self, language: Language) -> anyhow::Result<Exit> {
+        let mut client = OperateServiceClient::new(self.connect.open(language).await?);
         let answer = client.list_refusals(v1::ListRefusalsRequest { limit: self.limit }).await?.into_inner();
         if self.output != Form::Table {
             let rows: Vec<_> = answer
@@ -206,9 +209,12 @@ impl Refusals {
             output::print_json(self.output, &rows)?;
             return Ok(Exit::Success);
         }
-        let mut table = output::table(&["At", "Hop", "Reason", "Field", "Envelope"]);
+        let mut table = output::table(&match language {
+            Language::Vi => ["Lúc", "Hệ thống gửi đến", "Mã lý do", "Trường", "Gói tin"],
+            Language::En => ["At", "Hop", "Reason", "Field", "Envelope"],
+        });
         for row in answer.refusals {
-            table.add_row([local_time(row.at.as_ref()), row.hop, row.reason, row.field, row.envelope_id]);
+            table.add_row([local_time(row.at.as_ref(), language), row.hop, row.reason, row.field, row.envelope_id]);
         }
         outln!("{table}");
         Ok(Exit::Success)

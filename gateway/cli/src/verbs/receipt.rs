@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use gateway_evidence::Receipt as Proof;
+use gateway_model::Digest;
 use gateway_model::directory::Directory;
 use gateway_model::id::GatewayId;
 use gateway_model::language::Language;
@@ -14,10 +15,10 @@ use proto::v1::submit_service_client::SubmitServiceClient;
 
 use crate::connect::Connect;
 use crate::exit::Exit;
-use crate::outln;
 use crate::output::{self, Form};
 use crate::timeline::Line;
 use crate::trusted::{self, DirectoryFile};
+use crate::{errln, outln};
 
 /// Fetches and verifies receipts.
 #[derive(Args, Debug)]
@@ -51,6 +52,9 @@ struct Get {
 struct Verify {
     /// One receipt, or the receipts of `receipt get`.
     file: PathBuf,
+    /// The envelope that somebody holds (`envelope.bin`): every receipt must speak of exactly these bytes. Exit code 5 when one does not.
+    #[arg(long, value_name = "FILE")]
+    content: Option<PathBuf>,
     #[command(flatten)]
     directory: DirectoryFile,
     /// Form of the output.
@@ -65,20 +69,20 @@ impl Receipt {
     /// When a file cannot be read or the gateway does not answer.
     pub async fn run(self, language: Language) -> anyhow::Result<Exit> {
         match self.action {
-            Action::Get(get) => get.run().await,
+            Action::Get(get) => get.run(language).await,
             Action::Verify(verify) => verify.run(language),
         }
     }
 }
 
 impl Get {
-    async fn run(self) -> anyhow::Result<Exit> {
-        let mut client = SubmitServiceClient::new(self.connect.open().await?);
+    async fn run(self, language: Language) -> anyhow::Result<Exit> {
+        let mut client = SubmitServiceClient::new(self.connect.open(language).await?);
         let request = v1::GetReceiptRequest { sender: self.sender, envelope_id: self.envelope_id };
         let answer = client.get_receipt(request).await?.into_inner();
         std::fs::write(&self.out, answer.encode_to_vec())
             .with_context(|| format!("cannot write {}", self.out.display()))?;
-        eprintln!("{}: {} receipts", self.out.display(), answer.receipts.len());
+        errln!("{}: {} {}", self.out.display(), answer.receipts.len(), language.pick("biên nhận", "receipts"));
         Ok(Exit::Success)
     }
 }
@@ -86,36 +90,98 @@ impl Get {
 impl Verify {
     fn run(self, language: Language) -> anyhow::Result<Exit> {
         let opened = self.directory.open(trusted::now())?;
-        let receipts = read(&self.file)?;
-        let mut bad = 0;
-        let mut rows = Vec::new();
-        for receipt in &receipts {
-            let verdict = check(receipt, &opened.directory);
-            bad += usize::from(verdict.is_err());
-            let line = Line::of(Some(receipt), false);
-            match (self.output, &verdict) {
-                (Form::Table, Ok(())) => outln!("✓ {}", line.map(|l| l.text(language)).unwrap_or_default()),
-                (Form::Table, Err(cause)) => {
-                    outln!("✗ {} {cause:#}", line.map(|l| l.text(language)).unwrap_or_default())
-                }
-                _ => rows.push(serde_json::json!({
-                    "verdict": if verdict.is_ok() { "good" } else { "bad" },
-                    "cause": verdict.as_ref().err().map(|cause| format!("{cause:#}")),
-                    "event": line.map(|l| l.json()),
-                })),
+        let content = self.content.as_deref().map(Content::read).transpose()?;
+        let checked: Vec<Checked> = read(&self.file)?
+            .iter()
+            .map(|receipt| Checked {
+                line: Line::of(Some(receipt), true),
+                verdict: judge(receipt, &opened.directory, content.as_ref()),
+            })
+            .collect();
+        let good = checked.iter().filter(|one| one.verdict.is_ok()).count();
+        if self.output == Form::Table {
+            print_by_envelope(&checked, language);
+        } else {
+            output::print_json(self.output, &checked.iter().map(Checked::json).collect::<Vec<_>>())?;
+        }
+        errln!("{} {good} / {}", language.pick("biên nhận hợp lệ:", "good receipts:"), checked.len());
+        Ok(if good == checked.len() { Exit::Success } else { Exit::Refused })
+    }
+}
+
+/// A receipt that has been looked at.
+struct Checked {
+    line: Option<Line>,
+    verdict: anyhow::Result<()>,
+}
+
+impl Checked {
+    fn event(&self) -> v1::Event {
+        self.line.as_ref().map(|line| line.event.clone()).unwrap_or_default()
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "verdict": if self.verdict.is_ok() { "good" } else { "bad" },
+            "cause": self.verdict.as_ref().err().map(output::causes),
+            "envelope_sha256": hex::encode(&self.event().envelope_sha256),
+            "event": self.line.as_ref().map(Line::json),
+        })
+    }
+}
+
+/// The receipts under the envelope that they speak of, in the order of the file.
+fn print_by_envelope(checked: &[Checked], language: Language) {
+    let about = |event: &v1::Event| (event.sender.clone(), event.envelope_id.clone(), event.envelope_sha256.clone());
+    let mut seen = Vec::new();
+    for first in checked {
+        let event = first.event();
+        let envelope = about(&event);
+        if seen.contains(&envelope) {
+            continue;
+        }
+        outln!("{} {} / {}", language.pick("gói tin", "envelope"), event.sender, event.envelope_id);
+        outln!("SHA-256 {}", hex::encode(&event.envelope_sha256));
+        for one in checked.iter().filter(|one| about(&one.event()) == envelope) {
+            let text = one.line.as_ref().map(|line| line.text(language)).unwrap_or_default();
+            match &one.verdict {
+                Ok(()) => outln!("✓ {text}"),
+                Err(cause) => outln!("✗ {text}: {}", output::causes(cause)),
             }
         }
-        if self.output != Form::Table {
-            output::print_json(self.output, &rows)?;
-        }
-        eprintln!(
-            "{} {} / {}",
-            language.pick("biên nhận hợp lệ:", "good receipts:"),
-            receipts.len() - bad,
-            receipts.len()
-        );
-        Ok(if bad == 0 { Exit::Success } else { Exit::Refused })
+        seen.push(envelope);
     }
+}
+
+/// The bytes that somebody holds, to be compared with the ones that the receipts speak of.
+struct Content {
+    /// Digest of the file, and of the envelope in it when it is a signed envelope.
+    digests: Vec<Digest>,
+}
+
+impl Content {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut digests = vec![Digest::of(&bytes)];
+        if let Ok(signed) = v1::SignedEnvelope::decode(bytes.as_slice())
+            && !signed.envelope.is_empty()
+        {
+            digests.push(Digest::of(&signed.envelope));
+        }
+        Ok(Self { digests })
+    }
+}
+
+fn judge(receipt: &v1::Receipt, directory: &Directory, content: Option<&Content>) -> anyhow::Result<()> {
+    check(receipt, directory)?;
+    let Some(content) = content else { return Ok(()) };
+    let event = v1::Event::decode(receipt.event.clone()).context("the receipt holds no event")?;
+    anyhow::ensure!(
+        content.digests.iter().any(|digest| digest.as_bytes()[..] == event.envelope_sha256[..]),
+        "it speaks of another envelope than the given file: SHA-256 {}",
+        hex::encode(&event.envelope_sha256)
+    );
+    Ok(())
 }
 
 /// Checks a receipt with the log keys that the directory lists for its gateway.

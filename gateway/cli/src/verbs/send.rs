@@ -16,9 +16,10 @@ use proto::v1::submit_service_client::SubmitServiceClient;
 
 use crate::connect::Connect;
 use crate::exit::{Exit, Usage};
-use crate::outln;
+use crate::refused;
 use crate::submit::{PartFile, upload_missing};
 use crate::trusted;
+use crate::{errln, outln};
 
 /// Signs and submits files, or submits a ready-made envelope again. The signed envelope is kept beside until it is accepted, so that a
 /// repeat sends the same bytes and can do no harm.
@@ -93,21 +94,63 @@ impl Send {
             outln!("{}", kept.display());
             return Ok(Exit::Success);
         }
-        let answer = self.submit(&parts, &signed).await.with_context(|| {
-            format!(
-                "not accepted yet; the signed envelope is kept: lienthong send --envelope {} <the same files>",
-                kept.display()
-            )
-        })?;
+        let answer = match self.submit(&parts, &signed, language).await {
+            Ok(answer) => answer,
+            Err(failure) => return self.not_accepted(failure, &kept, language),
+        };
         let receipt = answer.receipt.unwrap_or_default();
         if let Some(path) = &self.receipt {
             std::fs::write(path, receipt.encode_to_vec())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        if self.envelope.is_none() {
-            std::fs::remove_file(&kept).with_context(|| format!("cannot remove {}", kept.display()))?;
+        remove(&kept)?;
+        self.print_accepted(&receipt, answer.duplicate, language)
+    }
+
+    /// Keeps the envelope for a repeat when time may help, and says how; otherwise nothing is left to repeat.
+    fn not_accepted(&self, failure: anyhow::Error, kept: &Path, language: Language) -> anyhow::Result<Exit> {
+        if refused::may_succeed_later(&failure) {
+            let mut words = vec!["lienthong".to_owned(), "send".to_owned(), "--envelope".to_owned(), shell_word(kept)];
+            words.extend(self.files.iter().map(|file| shell_word(file)));
+            words.extend(self.connection_words());
+            let said = language.pick(
+                "chưa được tiếp nhận; gói tin đã ký được giữ lại, gửi lại bằng:",
+                "not accepted yet; the signed envelope is kept, repeat with:",
+            );
+            errln!("{said} {}", words.join(" "));
+        } else if self.envelope.is_none() {
+            // Refused for good, or never sent. An envelope that came ready-made stays its maker's.
+            remove(kept)?;
         }
-        print_accepted(&receipt, answer.duplicate, language)
+        Err(failure)
+    }
+
+    fn connection_words(&self) -> Vec<String> {
+        let mut words = vec!["--profile".to_owned(), shell_word(&self.connect.profile)];
+        if let Some(gateway) = &self.connect.gateway {
+            words.extend(["--gateway".to_owned(), shell_word(Path::new(gateway))]);
+        }
+        words
+    }
+
+    fn print_accepted(&self, receipt: &v1::Receipt, duplicate: bool, language: Language) -> anyhow::Result<Exit> {
+        let event = v1::Event::decode(receipt.event.clone()).context("the receipt holds no event")?;
+        outln!("{} {}", event.sender, event.envelope_id);
+        let (fresh, repeated) = match language {
+            Language::Vi => {
+                ("đã tiếp nhận và lưu an toàn", "gói tin này đã được tiếp nhận trước đó; đây là biên nhận đầu tiên")
+            }
+            Language::En => ("accepted and durable", "it had been accepted before; this is the first receipt"),
+        };
+        errln!("{}", if duplicate { repeated } else { fresh });
+        errln!(
+            "{} lienthong trace {} --sender {} {}",
+            language.pick("theo dõi bằng:", "follow it with:"),
+            event.envelope_id,
+            event.sender,
+            self.connection_words().join(" ")
+        );
+        Ok(Exit::Success)
     }
 
     fn make(&self, parts: &[PartFile]) -> anyhow::Result<(PathBuf, Bytes)> {
@@ -162,9 +205,14 @@ impl Send {
         }
     }
 
-    async fn submit(&self, parts: &[PartFile], signed: &Bytes) -> anyhow::Result<v1::SubmitResponse> {
+    async fn submit(
+        &self,
+        parts: &[PartFile],
+        signed: &Bytes,
+        language: Language,
+    ) -> anyhow::Result<v1::SubmitResponse> {
         let envelope = v1::SignedEnvelope::decode(signed.clone()).context("that file is no signed envelope")?;
-        let mut client = SubmitServiceClient::new(self.connect.open().await?);
+        let mut client = SubmitServiceClient::new(self.connect.open(language).await?);
         let total = parts.iter().map(|part| part.size).sum();
         let bar = indicatif::ProgressBar::new(total);
         upload_missing(&mut client, parts, &|bytes| bar.inc(bytes)).await?;
@@ -186,17 +234,25 @@ pub fn describe_part(file: &PartFile) -> Part {
     }
 }
 
-fn print_accepted(receipt: &v1::Receipt, duplicate: bool, language: Language) -> anyhow::Result<Exit> {
-    let event = v1::Event::decode(receipt.event.clone()).context("the receipt holds no event")?;
-    outln!("{} {}", event.sender, event.envelope_id);
-    eprintln!(
-        "{}",
-        match (duplicate, language) {
-            (false, Language::Vi) => "đã tiếp nhận và lưu bền vững; theo dõi bằng: lienthong trace",
-            (false, Language::En) => "accepted and durable; follow it with: lienthong trace",
-            (true, Language::Vi) => "gói tin này đã được tiếp nhận trước đó; đây là biên nhận đầu tiên",
-            (true, Language::En) => "it had been accepted before; this is the first receipt",
-        }
-    );
-    Ok(Exit::Success)
+fn remove(kept: &Path) -> anyhow::Result<()> {
+    std::fs::remove_file(kept).with_context(|| format!("cannot remove {}", kept.display()))
+}
+
+/// A path as a word of a shell's command line.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "-_./:+@%=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        assert_eq!(shell_word(Path::new("./a-1.lt")), "./a-1.lt");
+        assert_eq!(shell_word(Path::new("bản vẽ.pdf")), "'bản vẽ.pdf'");
+        assert_eq!(shell_word(Path::new("it's")), "'it'\\''s'");
+    }
 }

@@ -26,21 +26,29 @@ impl Status {
     /// # Errors
     /// When the gateway does not answer or the caller is no operator.
     pub async fn run(self, language: Language) -> anyhow::Result<Exit> {
-        let mut client = OperateServiceClient::new(self.connect.open().await?);
+        let mut client = OperateServiceClient::new(self.connect.open(language).await?);
         let status = client.get_status(v1::GetStatusRequest {}).await?.into_inner();
         if self.output != Form::Table {
             output::print_json(self.output, &[json(&status)])?;
             return Ok(Exit::Success);
         }
-        let mut table = output::table(&["", ""]);
+        let mut table = output::table(&[]);
         let word = |vi: &'static str, en: &'static str| language.pick(vi, en).to_owned();
         let busy =
             if status.busy { status.busy_reason.clone() } else { word("sẵn sàng nhận", "taking envelopes") };
-        let expires = local_time(status.directory_expires_at.as_ref());
+        let expires = local_time(status.directory_expires_at.as_ref(), language);
         for (name, value) in [
-            (word("Cổng", "Gateway"), format!("{} ({})", status.gateway, status.version)),
+            (word("Trục liên thông", "Gateway"), format!("{} ({})", status.gateway, status.version)),
             (word("Tình trạng", "State"), busy),
-            (word("Danh bạ", "Directory"), format!("{} ≤ {expires}", status.directory_version)),
+            (
+                word("Danh bạ", "Directory"),
+                format!(
+                    "{} {}, {} {expires}",
+                    language.pick("phiên bản", "version"),
+                    status.directory_version,
+                    language.pick("đến", "until")
+                ),
+            ),
             (word("Gói tin đã lưu", "Envelopes kept"), status.envelopes.to_string()),
             (word("Đang chờ gửi", "Waiting"), status.waiting.to_string()),
             (word("Tạm giữ", "Held"), status.held.to_string()),

@@ -9,6 +9,7 @@ use proto::v1::submit_service_client::SubmitServiceClient;
 use tonic::transport::Channel;
 
 use super::load::{self, Run, Supply};
+use crate::errln;
 use crate::local::Local;
 use crate::submit::{PartFile, upload_missing};
 
@@ -77,7 +78,7 @@ pub async fn fill(
         kept += run.count;
         if kept >= next || kept >= count {
             let resident = of_process(process, "VmRSS:").context("the gateway's memory")?;
-            eprintln!("{kept} kept: {:.0}/s, {} MiB", run.per_second, resident / 1_048_576);
+            errln!("{kept} kept: {:.0}/s, {} MiB", run.per_second, resident / 1_048_576);
             stages.push(Stage { kept, run, resident });
             next *= 10;
         }
