@@ -116,7 +116,7 @@ impl Noun {
         match self {
             Self::Agency => language.pick("cơ quan", "agency"),
             Self::System => language.pick("hệ thống", "system"),
-            Self::Gateway => language.pick("thiết bị cổng", "gateway"),
+            Self::Gateway => language.pick("trục liên thông", "gateway"),
             Self::Operator => language.pick("người vận hành", "operator"),
             Self::Anchor => language.pick("chứng thư số gốc", "anchor"),
             Self::Intermediate => language.pick("chứng thư số trung gian", "intermediate"),

@@ -1,6 +1,6 @@
 //! What a directory holds, in a screen.
 
-use gateway_model::directory::{Directory, DirectoryContent};
+use gateway_model::directory::{AnchorPurpose, Directory, DirectoryContent};
 use gateway_model::language::Language;
 use gateway_model::time::Timestamp;
 
@@ -31,8 +31,8 @@ pub struct Summary {
     pub operators: usize,
     /// Id, address and parent of every gateway.
     pub gateways: Vec<String>,
-    /// Purpose, subject and end of every anchor.
-    pub anchors: Vec<String>,
+    /// Purpose of every anchor; its subject and end.
+    pub anchors: Vec<(AnchorPurpose, String)>,
     /// Subject and end of every intermediate.
     pub intermediates: Vec<String>,
     /// Issuer and times of every revocation list.
@@ -59,13 +59,7 @@ pub fn summarize(directory: &Directory, now: Timestamp) -> Summary {
         anchors: content
             .anchors
             .iter()
-            .map(|anchor| {
-                format!(
-                    "{}: {}",
-                    shape::purpose_name(anchor.purpose),
-                    certificate::describe_certificate(&anchor.certificate)
-                )
-            })
+            .map(|anchor| (anchor.purpose, certificate::describe_certificate(&anchor.certificate)))
             .collect(),
         intermediates: content.intermediates.iter().map(|der| certificate::describe_certificate(der)).collect(),
         revocation_lists: content.crls.iter().map(|der| certificate::describe_revocation_list(der)).collect(),
@@ -84,12 +78,12 @@ impl Summary {
             format!("{}: {}", pick("cơ quan đang hoạt động", "agencies alive"), self.agencies_alive),
             format!(
                 "{}: {}",
-                pick("cơ quan đã hoặc chưa hoạt động", "agencies ended or not begun"),
+                pick("cơ quan đã chấm dứt hoặc chưa bắt đầu hoạt động", "agencies ended or not begun"),
                 self.agencies_other
             ),
             format!(
                 "{}: {}",
-                pick("cơ quan chưa có thiết bị cổng phục vụ", "agencies without a gateway"),
+                pick("cơ quan chưa có trục liên thông phục vụ", "agencies without a gateway"),
                 self.agencies_without_gateway
             ),
             format!(
@@ -100,9 +94,11 @@ impl Summary {
             format!("{}: {}", pick("hệ thống", "systems"), self.systems),
             format!("{}: {}", pick("người vận hành", "operators"), self.operators),
         ];
+        let anchors: Vec<String> =
+            self.anchors.iter().map(|(purpose, text)| format!("{}: {text}", purpose_words(*purpose, language))).collect();
         let lists = [
-            (pick("thiết bị cổng", "gateways"), &self.gateways),
-            (pick("chứng thư số gốc", "anchors"), &self.anchors),
+            (pick("trục liên thông", "gateways"), &self.gateways),
+            (pick("chứng thư số gốc", "anchors"), &anchors),
             (pick("chứng thư số trung gian", "intermediates"), &self.intermediates),
             (pick("danh sách thu hồi", "revocation lists"), &self.revocation_lists),
         ];
@@ -111,6 +107,14 @@ impl Summary {
             lines.extend(items.iter().map(|item| format!("  {item}")));
         }
         lines
+    }
+}
+
+fn purpose_words(purpose: AnchorPurpose, language: Language) -> &'static str {
+    match (purpose, language) {
+        (AnchorPurpose::Sign, Language::Vi) => "ký số",
+        (AnchorPurpose::Tls, Language::Vi) => "kết nối TLS",
+        (_, Language::En) => shape::purpose_name(purpose),
     }
 }
 
