@@ -18,7 +18,6 @@ use gateway_store::accept::Accept;
 use gateway_store_conformance::fixture::{Fixture, OURS, draft, log_signer};
 use gateway_store_conformance::suite::acceptance;
 use gateway_store_embedded::{EmbeddedStore, OpenOptions};
-use prost::Message as _;
 use proto::v1;
 use rustix::time::{ClockId, clock_gettime};
 

@@ -1,5 +1,8 @@
 //! The behaviours that every store and every part store has to show, on files.
 
+// Whatever does not go as it has to fails the test there and then.
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;

@@ -104,8 +104,7 @@ async fn judge(events: &[Event], folder: &Path, moment: usize, keep: Keep) -> Ve
             let lost = child::lost(&store, &acknowledged).await;
             store.close().await;
             let report = check(left.path(), log_signer(OURS).verifier()).unwrap();
-            let fault = if lost.is_empty() { report.faults.first().cloned() } else { Some(format!("lost: {lost:?}")) };
-            fault
+            if lost.is_empty() { report.faults.first().cloned() } else { Some(format!("lost: {lost:?}")) }
         }
     };
     Verdict { moment, kept: keep, acknowledged: acknowledged.len(), fault }
@@ -182,7 +181,7 @@ impl Dice {
         match self.keep {
             Keep::Nothing => false,
             Keep::Everything => true,
-            Keep::Some(_) => self.throw() % 2 == 0,
+            Keep::Some(_) => self.throw().is_multiple_of(2),
         }
     }
 
@@ -190,7 +189,7 @@ impl Dice {
     fn tears(&mut self) -> Option<usize> {
         match self.keep {
             Keep::Nothing | Keep::Everything => None,
-            Keep::Some(_) => (self.throw() % 4 == 0).then(|| usize::from(self.throw() % 16)),
+            Keep::Some(_) => self.throw().is_multiple_of(4).then(|| usize::from(self.throw() % 16)),
         }
     }
 
