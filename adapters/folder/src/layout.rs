@@ -1,6 +1,7 @@
 //! Where the adapter keeps what, all on one file system so that a rename is one step.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -53,6 +54,9 @@ impl Layout {
         if layout.working.exists() {
             fs::remove_dir_all(&layout.working).map_err(disk::at(&layout.working))?;
         }
+        // The adapter's own notes are nobody else's to read; who reads deliveries is for the department's group and umask to say.
+        fs::create_dir_all(root).map_err(disk::at(root))?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&own).map_err(disk::at(&own))?;
         for folder in [&layout.incoming, &layout.working, &layout.taken, &layout.sealed, &layout.moving] {
             fs::create_dir_all(folder).map_err(disk::at(folder))?;
         }
@@ -88,4 +92,19 @@ fn forget(folder: &Path, older_than: Duration) -> Result<(), AdapterError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn sealed_envelopes_are_kept_where_nobody_else_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::open(folder.path()).unwrap();
+        let own = layout.sealed.parent().unwrap();
+        assert_eq!(fs::metadata(own).unwrap().permissions().mode() & 0o077, 0);
+    }
 }

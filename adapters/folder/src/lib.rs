@@ -55,6 +55,15 @@ struct PreparedFolder {
 
 #[async_trait]
 impl Prepared for PreparedFolder {
+    fn check(&self) -> Vec<ConfigFault> {
+        self.config
+            .outgoing
+            .as_ref()
+            .and_then(|outgoing| outgoing.seal.as_ref())
+            .map(door::check_seal)
+            .unwrap_or_default()
+    }
+
     async fn open(self: Box<Self>) -> Result<Arc<dyn Adapter>, AdapterError> {
         disk::run(move || Folder::open(self.config).map(|folder| Arc::new(folder) as Arc<dyn Adapter>)).await?
     }
@@ -117,6 +126,25 @@ mod tests {
         assert_eq!(adapter.check().await, Health::Up);
         assert_eq!(adapter.deliver(&delivery("x", &[])).await, Outcome::Taken { receipt: None });
         assert_eq!(tree(&root.path().join("so-tnmt/incoming")).len(), 4);
+    }
+
+    #[test]
+    fn checking_tells_every_file_of_the_seal_that_cannot_be_used_and_touches_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let context = PrepareContext {
+            name: "so-tnmt".into(),
+            base: root.path().to_owned(),
+            agencies: Vec::new(),
+            system: gateway_model::id::SystemId::parse("sys").ok(),
+        };
+        let table = "path = \"so-tnmt\"\noutgoing = \"out\"\n[seal]\ncertificate = \"a.pem\"\nkey = \"a.key\"";
+        let prepared = FolderKind.prepare(&table.parse().unwrap(), &context).map_err(drop).unwrap();
+        let keys = || prepared.check().into_iter().map(|fault| fault.key).collect::<Vec<_>>();
+        assert_eq!(keys(), ["seal.certificate", "seal.key"]);
+        assert!(tree(root.path()).is_empty());
+        std::fs::write(root.path().join("a.pem"), "no certificate").unwrap();
+        std::fs::write(root.path().join("a.key"), "no key").unwrap();
+        assert_eq!(keys(), ["seal.key"], "they are there, but no pair");
     }
 
     #[tokio::test]

@@ -179,6 +179,11 @@ pub struct ConfigFault {
 /// A configured adapter that has not touched the world yet.
 #[async_trait]
 pub trait Prepared: Send + Sync {
+    /// Looks at the files that the configuration names and changes nothing: what would keep it from opening, each fault with its key.
+    fn check(&self) -> Vec<ConfigFault> {
+        Vec::new()
+    }
+
     /// Makes the effects.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
 use adapters_folder::FolderKind;
@@ -221,7 +222,12 @@ pub fn prepare_all(adapters: &[AdapterConfig]) -> Result<Vec<Box<dyn Prepared>>,
     for adapter in adapters {
         let Some(kind) = kinds.get(adapter.kind.as_str()) else {
             let known: Vec<&str> = kinds.keys().copied().collect();
-            faults.push(adapter.fault("kind", format!("\"{}\" is no kind; known: {}", adapter.kind, known.join(", "))));
+            let problem = format!(
+                "\"{}\" is no kind; known: {}; the way to other gateways needs no adapter table",
+                adapter.kind,
+                known.join(", ")
+            );
+            faults.push(adapter.fault("kind", problem));
             continue;
         };
         match kind.prepare(&adapter.own, &adapter.context()) {
@@ -239,7 +245,8 @@ async fn open_store(
 ) -> Result<(Arc<EmbeddedStore>, Arc<FileParts>), StartError> {
     let folder = config.store.path.clone();
     let file = |source| StartError::File { path: folder.clone(), source };
-    std::fs::create_dir_all(&folder).map_err(file)?;
+    // Envelopes are nobody else's to read, whatever the umask says.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file)?;
     notice::forget_addresses(&folder).map_err(file)?;
     let options = OpenOptions { free_bytes_min: config.store.free_bytes_min, ..OpenOptions::new(&folder, signer) };
     let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(options)).await??;

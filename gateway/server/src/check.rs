@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use gateway_directory::{Expiry, Opened};
 use gateway_model::directory::{Directory, Party};
 use gateway_model::id::GatewayId;
 use gateway_model::note::{NoteSigner, VerifierKey};
-use gateway_model::{Refusal, Timestamp, limits};
+use gateway_model::{Digest, Refusal, Timestamp, limits};
+use rustls::RootCertStore;
+use rustls_pki_types::CertificateDer;
 
-use crate::config::{AdapterConfig, Config, Fault};
+use crate::config::draft::{Draft, Places, TlsDraft};
+use crate::config::{self, AdapterConfig, Config, Fault, Store};
 use crate::directory_source::{KEPT, read_bounded};
-use crate::tls::Identity;
+use crate::tls::{self, Identity};
 use crate::{app, evidence_key};
 
 /// Whether the ports are tried.
@@ -25,31 +28,65 @@ pub enum Ports {
     Skip,
 }
 
-/// Checks files, keys, directory, registrations, ports, clock and disk, as of `now`.
-pub fn check(config: &Config, ports: Ports, now: Timestamp) -> Vec<Fault> {
-    let mut findings = Findings { file: config.file.clone(), faults: Vec::new() };
-    let identity = findings.take("tls.certificate", Identity::read(&config.tls));
-    if let Some(identity) = &identity {
-        findings.take("tls.key", identity.server(&config.tls.certificate));
-        findings.certificate_time(identity, now);
+/// Checks the configuration at `path`, and files, keys, directory, registrations, ports, clock and disk as far as it can be read, as of
+/// `now`. Every fault at once, in the order of the file.
+pub fn check_file(
+    path: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+    ports: Ports,
+    now: Timestamp,
+) -> Vec<Fault> {
+    match Draft::load(path, environment) {
+        Ok((draft, mut faults)) => {
+            faults.extend(check_draft(&draft, ports, now));
+            faults.sort();
+            faults
+        }
+        Err(faults) => faults,
     }
-    let signer = findings.take("evidence.key", evidence_key::read(&config.evidence_key, &config.gateway.id));
-    if let Some(opened) = findings.directory(config, now) {
-        findings.times(&opened, config, now);
-        let signer = signer.as_ref().map(NoteSigner::verifier);
-        findings.registrations(&opened.directory, config, identity.as_ref(), signer);
-        for adapter in &config.adapters {
-            findings.adapter(&opened.directory, &config.gateway.id, adapter);
+}
+
+/// Checks what a faultless configuration names: files, keys, directory, registrations, ports, clock and disk, as of `now`.
+pub fn check(config: &Config, ports: Ports, now: Timestamp) -> Vec<Fault> {
+    let mut faults = check_draft(&Draft::from(config), ports, now);
+    faults.sort();
+    faults
+}
+
+fn check_draft(draft: &Draft, ports: Ports, now: Timestamp) -> Vec<Fault> {
+    let mut findings = Findings { places: &draft.places, faults: Vec::new() };
+    let certificate = findings.tls(&draft.tls, now);
+    let id = draft.gateway.as_ref().map(|gateway| &gateway.id);
+    let signer = draft.evidence_key.as_ref().zip(id).map(|(path, id)| evidence_key::read(path, id));
+    let signer = signer.and_then(|read| findings.take("evidence.key", read));
+    if let Some(configured) = &draft.directory
+        && let Some(opened) = findings.directory(configured, draft.store.as_ref(), now)
+    {
+        findings.times(&opened, configured, now);
+        if let Some(id) = id {
+            let own = Own {
+                id,
+                from_parent: configured.from_parent,
+                certificate,
+                signer: signer.as_ref().map(NoteSigner::verifier),
+            };
+            findings.registrations(&opened.directory, &own);
+            draft.adapters.iter().for_each(|adapter| findings.adapter(&opened.directory, id, adapter));
         }
     }
-    if let Err(faults) = app::prepare_all(&config.adapters) {
-        findings.faults.extend(faults);
+    for adapter in &draft.adapters {
+        // One that cannot be prepared has been told of with the configuration.
+        let prepared = app::prepare_all(std::slice::from_ref(adapter)).unwrap_or_default();
+        let found = prepared.iter().flat_map(|prepared| prepared.check());
+        findings.faults.extend(found.map(|fault| adapter.fault(&fault.key, fault.problem)));
     }
-    if ports == Ports::Try {
-        findings.port("listen.doors", config.listen.doors);
-        findings.port("listen.admin", config.listen.admin);
+    if let Some(listen) = draft.listen.as_ref().filter(|_| ports == Ports::Try) {
+        findings.port("listen.doors", listen.doors);
+        findings.port("listen.admin", listen.admin);
     }
-    findings.disk(&config.store.path, config.store.free_bytes_min);
+    if let Some(store) = &draft.store {
+        findings.disk(&store.path, store.free_bytes_min);
+    }
     findings.faults
 }
 
@@ -63,45 +100,83 @@ pub(crate) fn standing(
     identity: &Identity,
     signer: &VerifierKey,
 ) -> Vec<Fault> {
-    let mut findings = Findings { file: config.file.clone(), faults: Vec::new() };
-    findings.registrations(directory, config, Some(identity), Some(signer));
-    for adapter in &config.adapters {
-        findings.adapter(directory, &config.gateway.id, adapter);
-    }
+    let mut findings = Findings { places: &config.places, faults: Vec::new() };
+    let id = &config.gateway.id;
+    let own = Own {
+        id,
+        from_parent: config.directory.from_parent,
+        certificate: identity.fingerprint(),
+        signer: Some(signer),
+    };
+    findings.registrations(directory, &own);
+    config.adapters.iter().for_each(|adapter| findings.adapter(directory, id, adapter));
     findings.faults
 }
 
-struct Findings {
-    file: PathBuf,
+/// What the directory should have registered for this gateway.
+struct Own<'a> {
+    id: &'a GatewayId,
+    from_parent: bool,
+    certificate: Option<Digest>,
+    signer: Option<&'a VerifierKey>,
+}
+
+struct Findings<'a> {
+    places: &'a Places,
     faults: Vec<Fault>,
 }
 
-impl Findings {
+impl Findings<'_> {
     fn add(&mut self, key: &str, problem: impl Into<String>) {
-        self.faults.push(Fault { file: self.file.clone(), line: None, key: key.to_owned(), problem: problem.into() });
+        self.faults.push(self.places.fault(key, problem));
     }
 
     fn take<T, E: std::fmt::Display>(&mut self, key: &str, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.add(key, error.to_string())).ok()
     }
 
+    /// Every file for itself, then what they are to each other. Gives the digest of the certificate.
+    fn tls(&mut self, files: &TlsDraft, now: Timestamp) -> Option<Digest> {
+        let chain = files.certificate.as_ref().map(|path| tls::read_chain(path));
+        let chain = chain.and_then(|read| self.take("tls.certificate", read));
+        let key = files.key.as_ref().map(|path| tls::read_key(path));
+        let key = key.and_then(|read| self.take("tls.key", read));
+        let mut roots = RootCertStore::empty();
+        let mut all_read = files.roots.is_some();
+        for path in files.roots.iter().flatten() {
+            all_read &= self.take("tls.roots", tls::read_roots(path, &mut roots)).is_some();
+        }
+        let certificate = files.certificate.as_deref()?;
+        let chain = chain?;
+        self.certificate_time(&chain, now);
+        if let Some(key) = &key {
+            self.take("tls.key", tls::check_pair(certificate, &chain, key));
+        }
+        if all_read {
+            self.take("tls.roots", tls::check_chain(certificate, &chain, roots, now));
+        }
+        chain.first().map(|leaf| Digest::of(leaf))
+    }
+
     /// The directory that the gateway would start with.
-    fn directory(&mut self, config: &Config, now: Timestamp) -> Option<Opened> {
-        let kept = config.store.path.join(KEPT);
-        let file = config.directory.file.clone().unwrap_or_else(|| kept.clone());
-        if !file.exists() && config.directory.file.is_none() {
+    fn directory(&mut self, configured: &config::Directory, store: Option<&Store>, now: Timestamp) -> Option<Opened> {
+        let file = match &configured.file {
+            Some(file) => file.clone(),
+            None => store?.path.join(KEPT),
+        };
+        if !file.exists() && configured.file.is_none() {
             self.add("directory.file", "there is no directory yet: give a signed one to begin with");
             return None;
         }
         let opened = read_bounded(&file).map_err(|error| format!("{}: {error}", file.display())).and_then(|bytes| {
-            gateway_directory::open_with(&bytes, std::slice::from_ref(&config.directory.authority), now, Expiry::Allow)
+            gateway_directory::open_with(&bytes, std::slice::from_ref(&configured.authority), now, Expiry::Allow)
                 .map_err(|refusal: Refusal| format!("{}: {refusal}", file.display()))
         });
         self.take("directory.file", opened)
     }
 
-    fn certificate_time(&mut self, identity: &Identity, now: Timestamp) {
-        match identity.expires_at() {
+    fn certificate_time(&mut self, chain: &[CertificateDer<'_>], now: Timestamp) {
+        match tls::expires_at(chain) {
             None => self.add("tls.certificate", "its end cannot be read"),
             Some(at) if at <= now => self.add("tls.certificate", format!("expired at {at}: have a new one issued")),
             Some(at) if at < now.plus(CERTIFICATE_SOON) => {
@@ -111,11 +186,11 @@ impl Findings {
         }
     }
 
-    fn times(&mut self, opened: &Opened, config: &Config, now: Timestamp) {
+    fn times(&mut self, opened: &Opened, configured: &config::Directory, now: Timestamp) {
         let directory = &opened.directory;
         if opened.expired {
             self.add("directory.file", format!("expired at {}: issue a new one", directory.expires_at()));
-        } else if directory.expires_at() < now.plus(config.directory.warn_before) {
+        } else if directory.expires_at() < now.plus(configured.warn_before) {
             self.add("directory.file", format!("expires soon, at {}: issue a new one", directory.expires_at()));
         }
         if now.plus(limits::CLOCK_SKEW_MAX) < directory.issued_at() {
@@ -127,20 +202,14 @@ impl Findings {
         }
     }
 
-    fn registrations(
-        &mut self,
-        directory: &Directory,
-        config: &Config,
-        identity: Option<&Identity>,
-        signer: Option<&VerifierKey>,
-    ) {
-        let id = &config.gateway.id;
-        let Some(own) = directory.gateway(id) else {
+    fn registrations(&mut self, directory: &Directory, own: &Own<'_>) {
+        let Own { id, from_parent, certificate, signer } = own;
+        let Some(registered) = directory.gateway(id) else {
             return self.add("gateway.id", format!("the directory does not register a gateway {id}"));
         };
-        if let Some(fingerprint) = identity.and_then(Identity::fingerprint) {
-            match directory.party(&fingerprint) {
-                Some(Party::Gateway(named)) if named == id => {}
+        if let Some(fingerprint) = certificate {
+            match directory.party(fingerprint) {
+                Some(Party::Gateway(named)) if named == *id => {}
                 Some(other) => {
                     self.add("tls.certificate", format!("the directory registers it for {other}, not for {id}"))
                 }
@@ -149,10 +218,10 @@ impl Findings {
                 }
             }
         }
-        if let Some(signer) = signer.filter(|signer| !own.log_keys.contains(signer)) {
+        if let Some(signer) = signer.filter(|signer| !registered.log_keys.contains(signer)) {
             self.add("evidence.key", format!("the directory does not list {signer} for {id}"));
         }
-        if config.directory.from_parent && own.parent.is_none() {
+        if *from_parent && registered.parent.is_none() {
             self.add("directory.from_parent", format!("the directory names no gateway above {id}"));
         }
     }

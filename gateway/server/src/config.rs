@@ -1,6 +1,7 @@
 //! The configuration: one TOML file over compiled-in defaults, under the environment; all faults told together.
 
 mod adapter;
+pub(crate) mod draft;
 mod fault;
 mod layers;
 mod reader;
@@ -18,8 +19,8 @@ pub use adapter::AdapterConfig;
 pub use fault::Fault;
 pub use layers::{DEFAULT, Origin};
 
+use draft::{Draft, Places};
 use layers::Layers;
-use reader::Reader;
 
 /// Everything that a gateway is told. Paths are absolute or relative to the working folder.
 #[derive(Clone, Debug)]
@@ -50,6 +51,7 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// `[[adapter]]`
     pub adapters: Vec<AdapterConfig>,
+    pub(crate) places: Places,
 }
 
 /// Who this gateway is.
@@ -211,16 +213,8 @@ impl Config {
         file: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Vec<Fault>> {
-        let mut reader = Reader::new(Layers::read(text, file, environment));
-        let (adapters, faults) = adapter::read(&reader.layers.adapters, &reader.base, &reader.layers.file);
-        reader.layers.faults.extend(faults);
-        if let Err(faults) = crate::app::prepare_all(&adapters) {
-            reader.layers.faults.extend(faults);
-        }
-        let config = reader.config(adapters);
-        let mut faults = reader.layers.faults;
-        faults.sort();
-        match config {
+        let (draft, faults) = Draft::parse(text, file, environment)?;
+        match draft.whole() {
             Some(config) if faults.is_empty() => Ok(config),
             _ => Err(faults),
         }
@@ -229,12 +223,12 @@ impl Config {
     /// Every key with its value and origin, for `config show --origin`. Faulty values are shown too.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// When the file cannot be read, or is no TOML.
     pub fn show(
         path: &Path,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Vec<Shown>, Vec<Fault>> {
-        let layers = Layers::read(&read_file(path)?, path, environment);
+        let layers = Layers::read(&read_file(path)?, path, environment).map_err(|fault| vec![fault])?;
         let keys = layers.entries.into_iter().map(|(key, entry)| Shown {
             key,
             value: entry.raw.to_string(),

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use gateway_model::id::GatewayId;
@@ -32,7 +33,8 @@ impl Addresses {
             "admin": self.admin.to_string(),
             "pid": std::process::id(),
         });
-        std::fs::File::create(&new)?.write_all(format!("{text}\n").as_bytes())?;
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(format!("{text}\n").as_bytes())?;
         std::fs::rename(&new, &path)?;
         Ok(path)
     }
@@ -94,6 +96,7 @@ fn abstract_name(_socket: &Path) -> Option<std::io::Result<std::os::unix::net::S
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixDatagram;
 
     use super::*;
@@ -117,6 +120,8 @@ mod tests {
         let path = addresses.write(folder.path(), &GatewayId::parse("gw").unwrap()).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!((read["doors"].as_str(), read["gateway"].as_str()), (Some("127.0.0.1:7101"), Some("gw")));
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "nobody else reads it");
         forget_addresses(folder.path()).unwrap();
         forget_addresses(folder.path()).unwrap();
         assert!(!path.exists());

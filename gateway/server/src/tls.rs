@@ -10,11 +10,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use gateway_model::{Digest, Timestamp};
+use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -76,6 +78,17 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// Our own certificate does not lead to our roots.
+    #[error(
+        "{certificate} does not lead to these CA certificates: {source}: give the CA that issued it, and those of the other side"
+    )]
+    Chain {
+        /// The certificate.
+        certificate: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
     /// The roots cannot verify clients.
     #[error("tls.roots: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
@@ -87,15 +100,11 @@ impl Identity {
     /// # Errors
     /// [`TlsError`], naming the file.
     pub fn read(config: &Tls) -> Result<Self, TlsError> {
-        let chain = certificates(&config.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&config.key)
-            .map_err(|source| TlsError::Pem { path: config.key.clone(), source })?;
+        let chain = read_chain(&config.certificate)?;
+        let key = read_key(&config.key)?;
         let (mut roots, mut authorities) = (RootCertStore::empty(), Vec::new());
         for path in &config.roots {
-            for root in certificates(path)? {
-                roots.add(root.clone()).map_err(|source| TlsError::Root { path: path.clone(), source })?;
-                authorities.push(root);
-            }
+            authorities.extend(read_roots(path, &mut roots)?);
         }
         Ok(Self { chain, key, authorities, roots: Arc::new(roots) })
     }
@@ -107,9 +116,7 @@ impl Identity {
 
     /// When the leaf expires; `None` when it cannot be read.
     pub fn expires_at(&self) -> Option<Timestamp> {
-        let leaf = openssl::x509::X509::from_der(self.chain.first()?).ok()?;
-        let since = openssl::asn1::Asn1Time::from_unix(0).ok()?.diff(leaf.not_after()).ok()?;
-        Some(Timestamp::from_seconds(i64::from(since.days) * 86_400 + i64::from(since.secs)))
+        expires_at(&self.chain)
     }
 
     /// Configuration of the listening side.
@@ -149,6 +156,76 @@ impl Identity {
 /// aws-lc-rs; with `prefer-post-quantum` X25519MLKEM768 leads its key exchanges.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Reads a chain, leaf first.
+///
+/// # Errors
+/// [`TlsError`], naming the file.
+pub(crate) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    certificates(path)
+}
+
+/// Reads a private key.
+///
+/// # Errors
+/// [`TlsError`], naming the file.
+pub(crate) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|source| TlsError::Pem { path: path.to_owned(), source })
+}
+
+/// Reads the CA certificates of one file into `roots`, and gives them.
+///
+/// # Errors
+/// [`TlsError`], naming the file.
+pub(crate) fn read_roots(path: &Path, roots: &mut RootCertStore) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = certificates(path)?;
+    for root in &found {
+        roots.add(root.clone()).map_err(|source| TlsError::Root { path: path.to_owned(), source })?;
+    }
+    Ok(found)
+}
+
+/// When the leaf of `chain` expires; `None` when it cannot be read.
+pub(crate) fn expires_at(chain: &[CertificateDer<'_>]) -> Option<Timestamp> {
+    let leaf = openssl::x509::X509::from_der(chain.first()?).ok()?;
+    let since = openssl::asn1::Asn1Time::from_unix(0).ok()?.diff(leaf.not_after()).ok()?;
+    Some(Timestamp::from_seconds(i64::from(since.days) * 86_400 + i64::from(since.secs)))
+}
+
+/// Whether `key` is the key of the leaf of `chain`.
+///
+/// # Errors
+/// When it is not, or cannot be used.
+pub(crate) fn check_pair(
+    certificate: &Path,
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+) -> Result<(), TlsError> {
+    let pair = |source| TlsError::Pair { certificate: certificate.to_owned(), source };
+    CertifiedKey::from_der(chain.to_vec(), key.clone_key(), &provider()).map(drop).map_err(pair)
+}
+
+/// Whether `chain` leads to one of `roots`, as the other side will look at it. The times are not judged here.
+///
+/// # Errors
+/// When it does not, or the roots can verify nobody.
+pub(crate) fn check_chain(
+    certificate: &Path,
+    chain: &[CertificateDer<'static>],
+    roots: RootCertStore,
+    now: Timestamp,
+) -> Result<(), TlsError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build()?;
+    let Some((leaf, intermediates)) = chain.split_first() else { return Ok(()) };
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.seconds()).unwrap_or_default()));
+    match verifier.verify_client_cert(leaf, intermediates, now) {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        )) => Ok(()),
+        Err(source) => Err(TlsError::Chain { certificate: certificate.to_owned(), source }),
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

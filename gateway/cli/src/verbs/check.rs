@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gateway_server::check::Ports;
-use gateway_server::config::{Config, Fault};
+use gateway_server::config::Fault;
 
 use crate::errln;
 use crate::exit::Exit;
@@ -28,12 +28,8 @@ impl Check {
     /// # Errors
     /// None; faults are printed and end with [`Exit::Failure`].
     pub fn run(self) -> anyhow::Result<Exit> {
-        let config = match Config::load(&self.config, std::env::vars()) {
-            Ok(config) => config,
-            Err(faults) => return Ok(report(&faults)),
-        };
         let ports = if self.skip_ports { Ports::Skip } else { Ports::Try };
-        let faults = gateway_server::check::check(&config, ports, trusted::now());
+        let faults = gateway_server::check::check_file(&self.config, std::env::vars(), ports, trusted::now());
         if faults.is_empty() {
             errln!("{}: no faults", self.config.display());
             return Ok(Exit::Success);

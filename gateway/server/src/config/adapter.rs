@@ -44,7 +44,7 @@ impl AdapterConfig {
         let first = key.split(['.', '[']).next().unwrap_or(key);
         Fault {
             file: self.file.clone(),
-            line: Some(self.lines.get(first).copied().unwrap_or(self.line)),
+            line: Some(self.lines.get(key).or_else(|| self.lines.get(first)).copied().unwrap_or(self.line)),
             key: format!("adapter \"{}\": {key}", self.name),
             problem,
         }

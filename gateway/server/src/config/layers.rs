@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Document, Item, Table, TableLike, Value};
 
+use super::draft::Places;
 use super::fault::{Fault, unknown_key};
 
 /// The commented reference, compiled in.
@@ -84,7 +85,14 @@ pub(super) struct Layers {
 
 impl Layers {
     /// Reads `text`, which stands in `file`, over the defaults, and `environment` over both.
-    pub fn read(text: &str, file: &Path, environment: impl IntoIterator<Item = (String, String)>) -> Self {
+    ///
+    /// # Errors
+    /// When `text` is no TOML.
+    pub fn read(
+        text: &str,
+        file: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Fault> {
         let mut layers = Self {
             file: file.to_owned(),
             entries: BTreeMap::new(),
@@ -93,9 +101,25 @@ impl Layers {
             faults: Vec::new(),
         };
         layers.take_defaults();
-        layers.take_file(text);
+        layers.take_file(text)?;
         layers.take_environment(environment);
-        layers
+        Ok(layers)
+    }
+
+    /// Where every key stands: in its line, in its variable, or where its section begins.
+    pub fn places(&self) -> Places {
+        let place = |key: &String| (key.clone(), self.place(key));
+        Places { file: self.file.clone(), keys: self.entries.keys().map(place).collect() }
+    }
+
+    /// Where `key` stands.
+    pub fn place(&self, key: &str) -> (PathBuf, Option<usize>) {
+        let heading = key.split('.').next().and_then(|section| self.sections.get(section)).copied();
+        match self.entries.get(key).map(|entry| &entry.origin) {
+            Some(Origin::File(line)) => (self.file.clone(), Some(*line)),
+            Some(Origin::Environment(name)) => (PathBuf::from(name), None),
+            Some(Origin::Default) | None => (self.file.clone(), heading),
+        }
     }
 
     fn take_defaults(&mut self) {
@@ -112,14 +136,13 @@ impl Layers {
         }
     }
 
-    fn take_file(&mut self, text: &str) {
-        let document = match Document::parse(text) {
-            Ok(document) => document,
-            Err(error) => {
-                let line = error.span().map(|span| line_of(text, span.start));
-                return self.fault(line, "", format!("not TOML: {}", error.message()));
-            }
-        };
+    fn take_file(&mut self, text: &str) -> Result<(), Fault> {
+        let document = Document::parse(text).map_err(|error| Fault {
+            file: self.file.clone(),
+            line: error.span().map(|span| line_of(text, span.start)),
+            key: String::new(),
+            problem: format!("not TOML: {}; the rest is checked when this is right", error.message()),
+        })?;
         for (section, item) in document.iter() {
             let line = key_line(text, document.as_table(), section);
             if section == "adapter" {
@@ -132,6 +155,7 @@ impl Layers {
                 self.fault(Some(line), section, problem);
             }
         }
+        Ok(())
     }
 
     fn take_section(&mut self, text: &str, section: &str, table: &dyn TableLike, heading: usize) {
@@ -154,7 +178,7 @@ impl Layers {
         };
         for table in tables {
             let heading = table.span().map_or(line, |span| line_of(text, span.start));
-            let lines = table.iter().map(|(key, _)| (key.to_owned(), key_line(text, table, key))).collect();
+            let lines = key_lines(text, table);
             // The same text has just parsed as TOML: going through `toml` again gives the plain values.
             match toml::from_str(&without_spans(table)) {
                 Ok(plain) => self.adapters.push(AdapterTable { line: heading, table: plain, lines }),
@@ -219,6 +243,19 @@ fn without_spans(table: &Table) -> String {
     let mut table = table.clone();
     table.set_position(None);
     toml_edit::DocumentMut::from(table).to_string()
+}
+
+/// The lines of the keys, `key.inner` for those of inner tables.
+fn key_lines(text: &str, table: &Table) -> BTreeMap<String, usize> {
+    let mut lines = BTreeMap::new();
+    for (key, item) in table {
+        lines.insert(key.to_owned(), key_line(text, table, key));
+        for (inner, _) in item.as_table().into_iter().flatten() {
+            let span = item.as_table().and_then(|table| table.key(inner)).and_then(toml_edit::Key::span);
+            lines.extend(span.map(|span| (format!("{key}.{inner}"), line_of(text, span.start))));
+        }
+    }
+    lines
 }
 
 fn key_line(text: &str, table: &Table, key: &str) -> usize {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use gateway_model::limits;
 
-use super::layers::{Layers, Origin, Raw};
+use super::draft::{Draft, TlsDraft};
+use super::layers::{Layers, Raw};
 use super::value::{self, Read};
-use super::{AdapterConfig, Config, Directory, Fault, Gateway, Limits, Listen, Quota, Retry, Store, Telemetry, Tls};
+use super::{AdapterConfig, Directory, Fault, Gateway, Limits, Listen, Quota, Retry, Store, Telemetry};
 
 /// Reads typed values out of the layers and notes what is wrong.
 pub(super) struct Reader {
@@ -23,27 +24,24 @@ impl Reader {
         Self { layers, base, read: BTreeSet::new() }
     }
 
-    /// Reads everything before it decides, so that all faults are seen.
-    pub fn config(&mut self, adapters: Vec<AdapterConfig>) -> Option<Config> {
-        let (gateway, listen, tls) = (self.gateway(), self.listen(), self.tls());
-        let (store, directory) = (self.store(), self.directory());
-        let evidence_key = self.read("evidence.key", value::path(&self.base.clone()));
-        let (limits, quota, retry, telemetry) = (self.limits(), self.quota(), self.retry(), self.telemetry());
-        Some(Config {
-            base: self.base.clone(),
-            file: self.layers.file.clone(),
-            gateway: gateway?,
-            listen: listen?,
-            tls: tls?,
-            store: store?,
-            evidence_key: evidence_key?,
-            directory: directory?,
-            limits: limits?,
-            quota: quota?,
-            retry: retry?,
-            telemetry: telemetry?,
+    /// Reads everything, whatever is wrong on the way, so that all faults are seen.
+    pub fn draft(&mut self, adapters: Vec<AdapterConfig>) -> Draft {
+        let base = self.base.clone();
+        Draft {
+            gateway: self.gateway(),
+            listen: self.listen(),
+            tls: self.tls(),
+            store: self.store(),
+            evidence_key: self.read("evidence.key", value::path(&base)),
+            directory: self.directory(),
+            limits: self.limits(),
+            quota: self.quota(),
+            retry: self.retry(),
+            telemetry: self.telemetry(),
+            places: self.layers.places(),
+            base,
             adapters,
-        })
+        }
     }
 
     fn gateway(&mut self) -> Option<Gateway> {
@@ -66,13 +64,13 @@ impl Reader {
         Some(listen)
     }
 
-    fn tls(&mut self) -> Option<Tls> {
+    fn tls(&mut self) -> TlsDraft {
         let base = self.base.clone();
         let certificate = self.read("tls.certificate", value::path(&base));
         let key = self.read("tls.key", value::path(&base));
         let roots = self.read("tls.roots", value::paths(&base));
         let handshake_timeout = self.lowered("tls.handshake_timeout", value::duration, limits::HANDSHAKE_TIME_MAX);
-        Some(Tls { certificate: certificate?, key: key?, roots: roots?, handshake_timeout: handshake_timeout? })
+        TlsDraft { certificate, key, roots, handshake_timeout }
     }
 
     fn store(&mut self) -> Option<Store> {
@@ -191,13 +189,7 @@ impl Reader {
     }
 
     fn fault(&mut self, key: &str, problem: String) {
-        let origin = self.layers.entries.get(key).map(|entry| entry.origin.clone());
-        let heading = key.split('.').next().and_then(|section| self.layers.sections.get(section)).copied();
-        let (file, line) = match origin {
-            Some(Origin::File(line)) => (self.layers.file.clone(), Some(line)),
-            Some(Origin::Environment(name)) => (PathBuf::from(name), None),
-            Some(Origin::Default) | None => (self.layers.file.clone(), heading),
-        };
+        let (file, line) = self.layers.place(key);
         self.layers.faults.push(Fault { file, line, key: key.to_owned(), problem });
     }
 }

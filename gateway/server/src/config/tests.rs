@@ -44,10 +44,10 @@ fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn the_reference_holds_exactly_the_keys_that_are_read() {
-    let layers = Layers::read("", Path::new("x"), []);
+    let layers = Layers::read("", Path::new("x"), []).unwrap();
     let written: BTreeSet<String> = layers.entries.keys().cloned().collect();
-    let mut reader = Reader::new(layers);
-    reader.config(Vec::new());
+    let mut reader = super::reader::Reader::new(layers);
+    reader.draft(Vec::new());
     let read: BTreeSet<String> = reader.read.iter().map(|key| (*key).to_owned()).collect();
     assert_eq!(written, read);
 }
@@ -124,9 +124,10 @@ agencies = ["a b"]
 }
 
 #[test]
-fn a_syntax_error_is_told_with_its_line() {
+fn a_syntax_error_is_told_alone_and_with_its_line() {
     let told = parse("[gateway]\nid = \n", &[]).unwrap_err();
-    assert!(told.iter().any(|fault| fault.line == Some(2) && fault.problem.starts_with("not TOML")), "{told:#?}");
+    assert_eq!(told.iter().map(|fault| fault.line).collect::<Vec<_>>(), [Some(2)], "alone: {told:#?}");
+    assert!(told[0].problem.starts_with("not TOML"), "{told:#?}");
 }
 
 #[test]
@@ -198,4 +199,24 @@ fn the_faults_of_an_adapters_own_keys_are_told_with_their_lines_beside_all_other
     let told = parse(&text, &[]).unwrap_err();
     assert_eq!(told.iter().map(|f| f.line).collect::<Vec<_>>(), [Some(15), Some(21), Some(24)], "{told:#?}");
     assert!(told[2].problem.contains("known: folder"), "{told:#?}");
+}
+
+#[test]
+fn the_example_of_deploy_is_a_configuration() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/gateway.example.toml");
+    let config = parse(&std::fs::read_to_string(file).unwrap(), &[]).unwrap();
+    assert_eq!(config.store.path, Path::new("/var/lib/lienthong"), "StateDirectory of the unit");
+    assert_eq!(config.adapters.len(), 1);
+}
+
+#[test]
+fn the_adapter_that_the_reference_describes_in_comments_is_one() {
+    let described = DEFAULT.lines().skip_while(|line| *line != "# [[adapter]]");
+    let described = described.take_while(|line| !line.starts_with("# What is dropped"));
+    let is_toml =
+        |line: &&str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let written: Vec<&str> = described.filter_map(|line| line.strip_prefix("# ")).filter(is_toml).collect();
+    let config = parse(&format!("{}\n{}\n", minimal(), written.join("\n")), &[]).unwrap();
+    let keys: Vec<&str> = config.adapters[0].own.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["expires_in", "outgoing", "path", "poll_interval", "seal"]);
 }

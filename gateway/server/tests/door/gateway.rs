@@ -122,7 +122,12 @@ refresh = "50ms"
 
     /// The configuration of the topmost gateway.
     pub fn config(&self) -> Config {
-        self.parse(&self.text(&self.gateway, 0, "data", "file = \"directory.bin\"", &self.extra))
+        self.parse(&self.config_text())
+    }
+
+    /// The same as it is written.
+    pub fn config_text(&self) -> String {
+        self.text(&self.gateway, 0, "data", "file = \"directory.bin\"", &self.extra)
     }
 
     pub async fn start(&self) -> Running {

@@ -1,6 +1,7 @@
 //! The doors of one gateway, from outside: real TLS, real signatures, a real store, a real drop folder.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod checks;
 mod gateway;
 mod hostile;
 mod ladder;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use gateway::{Site, digest, get};
 use gateway_evidence::EventKind;
 use gateway_model::Reason;
-use gateway_server::check::{Ports, check};
 use proto::v1;
 use proto::v1::operate_service_client::OperateServiceClient;
 use proto::v1::relay_service_client::RelayServiceClient;
@@ -385,24 +385,6 @@ async fn a_bad_directory_file_changes_nothing_and_an_older_one_is_never_taken() 
     let running = site.start().await;
     assert_eq!(running.engine.trust().current().unwrap().directory().version(), 5);
     running.stop().await.unwrap();
-}
-
-#[test]
-fn check_finds_no_fault_in_a_good_site_and_every_fault_of_a_bad_one() {
-    let site = Site::new();
-    let now = gateway_model::Timestamp::from_seconds(gateway::now());
-    let told = check(&site.config(), Ports::Try, now);
-    assert!(told.is_empty(), "{told:#?}");
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut config = site.config();
-    config.listen.doors = taken.local_addr().unwrap();
-    config.tls.certificate = site.path(&format!("tls/{SYSTEM}.pem"));
-    config.evidence_key = site.path("log/gw-district.key");
-    config.adapters[0].agencies.push(gateway_model::id::AgencyId::parse("h99.30").unwrap());
-    let told = check(&config, Ports::Try, now.plus(Duration::from_secs(400 * 86_400)));
-    for key in ["tls.key", "tls.certificate", "evidence.key", "directory.file", "agencies", "listen.doors"] {
-        assert!(told.iter().any(|fault| fault.key.contains(key)), "{key}: {told:#?}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
