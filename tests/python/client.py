@@ -13,6 +13,9 @@ import sys
 import tempfile
 import uuid
 
+if len(sys.argv) != 11:
+    print(__doc__.strip(), file=sys.stderr)
+    sys.exit(2)
 (stubs, gateway, tls_cert, tls_key, tls_roots, sign_cert, sign_key, sender, recipient, part_bytes) = sys.argv[1:]
 sys.path.insert(0, stubs)
 
@@ -72,11 +75,13 @@ def main():
     except grpc.RpcError as error:
         seen["before_upload"] = error.code().name
 
-    # The first upload breaks in the middle; the second goes on where MissingParts says.
+    # The first upload breaks at half; the second goes on where MissingParts says.
     def broken():
-        for number, frame in enumerate(frames(digest, content, 0)):
-            if number == 20:
+        sent = 0
+        for frame in frames(digest, content, 0):
+            if sent >= len(content) // 2:
                 raise RuntimeError("the line broke")
+            sent += len(frame.chunk)
             yield frame
     try:
         client.UploadPart(broken(), timeout=30)

@@ -246,6 +246,21 @@ impl Local {
         Ok(())
     }
 
+    /// The first gateway whose process has ended by itself, and the end of its log.
+    ///
+    /// # Errors
+    /// When a process cannot be asked.
+    pub fn find_ended(&mut self) -> anyhow::Result<Option<String>> {
+        for gateway in &mut self.gateways {
+            if let Some(child) = &mut gateway.child
+                && let Some(status) = child.try_wait()?
+            {
+                return Ok(Some(format!("{} ended ({status}):\n{}", gateway.id, tail(&gateway.log))));
+            }
+        }
+        Ok(None)
+    }
+
     /// Process id of a running gateway.
     pub fn process(&self, number: usize) -> Option<u32> {
         self.gateways[number].child.as_ref().map(Child::id)

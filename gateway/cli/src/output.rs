@@ -1,6 +1,7 @@
 //! Tables for people, JSON for programs.
 
 use clap::ValueEnum;
+use gateway_model::Timestamp;
 use gateway_model::language::Language;
 use serde::Serialize;
 
@@ -113,6 +114,11 @@ pub fn causes(failure: &anyhow::Error) -> String {
 /// A wire timestamp in the zone of this machine, to the second, with the zone's offset; as each language writes it.
 pub fn local_time(at: Option<&prost_types::Timestamp>, language: Language) -> String {
     zoned_time(at, &jiff::tz::TimeZone::system(), language)
+}
+
+/// An instant, as [`local_time`] shows it.
+pub fn local_time_of(at: Timestamp, language: Language) -> String {
+    local_time(Some(&prost_types::Timestamp { seconds: at.seconds(), nanos: 0 }), language)
 }
 
 fn zoned_time(at: Option<&prost_types::Timestamp>, zone: &jiff::tz::TimeZone, language: Language) -> String {

@@ -94,8 +94,11 @@ impl Summary {
             format!("{}: {}", pick("hệ thống", "systems"), self.systems),
             format!("{}: {}", pick("người vận hành", "operators"), self.operators),
         ];
-        let anchors: Vec<String> =
-            self.anchors.iter().map(|(purpose, text)| format!("{}: {text}", purpose_words(*purpose, language))).collect();
+        let anchors: Vec<String> = self
+            .anchors
+            .iter()
+            .map(|(purpose, text)| format!("{}: {text}", purpose_words(*purpose, language)))
+            .collect();
         let lists = [
             (pick("trục liên thông", "gateways"), &self.gateways),
             (pick("chứng thư số gốc", "anchors"), &anchors),

@@ -69,7 +69,8 @@ fn a_summary_counts_what_needs_a_person() {
     assert_eq!((summary.agencies_alive, summary.agencies_other), (2, 0));
     assert_eq!((summary.agencies_without_gateway, summary.agencies_without_signer), (0, 1));
     assert_eq!(summary.gateways, ["gw-province https://127.0.0.1:7102"]);
-    assert!(summary.anchors[0].starts_with("sign: CN=Root (… "), "{}", summary.anchors[0]);
+    assert!(summary.anchors[0].1.starts_with("CN=Root (… "), "{:?}", summary.anchors[0]);
+    assert!(summary.lines(Language::Vi).iter().any(|line| line.starts_with("  ký số: CN=Root")));
     assert!(!summary.expired);
     assert!(summary.lines(Language::Vi).contains(&"cơ quan đang hoạt động: 2".to_owned()));
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use gateway_directory::{Fault, Source};
+use gateway_model::id::GatewayId;
 use gateway_model::language::Language;
 use gateway_model::note::NoteSigner;
 use rustls_pki_types::PrivatePkcs8KeyDer;
@@ -13,7 +14,12 @@ use rustls_pki_types::pem::PemObject as _;
 use crate::exit::Exit;
 use crate::output::count_faults;
 use crate::trusted::{self, DirectoryFile};
-use crate::{errln, outln};
+use crate::{errln, out, outln};
+
+/// Characters of a line of PEM (RFC 7468).
+const PEM_LINE: usize = 64;
+/// The commented source.
+const EXAMPLE: &str = include_str!("directory/example.toml");
 
 /// Makes, shows and compares signed directories.
 #[derive(Args, Debug)]
@@ -30,8 +36,12 @@ enum Action {
     Show(Show),
     /// Tells what differs between two signed directories; exit code 1 when something does.
     Diff(Diff),
-    /// Makes the authority's signing key: a private key file and the public text for every gateway's configuration.
+    /// Prints a commented source, every key explained, as a beginning.
+    Example,
+    /// Makes the authority's signing key: a private key file, and `authority.pub` beside it.
     Key(Key),
+    /// Makes the key of a gateway's evidence log: a private key file, and the public text for the directory.
+    LogKey(LogKey),
 }
 
 #[derive(Args, Debug)]
@@ -82,6 +92,20 @@ struct Key {
     out: PathBuf,
 }
 
+#[derive(Args, Debug)]
+struct LogKey {
+    /// The gateway; its id stands on every checkpoint.
+    #[arg(long, value_name = "ID", value_parser = parse_gateway)]
+    gateway: GatewayId,
+    /// Where to write the private key; it must not exist.
+    #[arg(long, value_name = "FILE", default_value = "evidence.key")]
+    out: PathBuf,
+}
+
+fn parse_gateway(text: &str) -> Result<GatewayId, String> {
+    GatewayId::parse(text).map_err(|cause| cause.to_string())
+}
+
 impl Directory {
     /// Runs the action.
     ///
@@ -92,7 +116,12 @@ impl Directory {
             Action::Build(build) => build.run(),
             Action::Show(show) => show.run(language),
             Action::Diff(diff) => diff.run(language),
-            Action::Key(key) => key.run(),
+            Action::Example => {
+                out!("{EXAMPLE}");
+                Ok(Exit::Success)
+            }
+            Action::Key(key) => key.run(language),
+            Action::LogKey(key) => key.run(language),
         }
     }
 }
@@ -137,7 +166,13 @@ impl Show {
             outln!("{line}");
         }
         if opened.expired {
-            errln!("lienthong: this directory has expired; no gateway accepts anything under it");
+            errln!(
+                "lienthong: {}",
+                language.pick(
+                    "danh bạ này đã hết hạn; không trục liên thông nào tiếp nhận theo danh bạ này",
+                    "this directory has expired; no gateway accepts anything under it"
+                )
+            );
         }
         Ok(Exit::Success)
     }
@@ -157,19 +192,60 @@ impl Diff {
 }
 
 impl Key {
-    fn run(self) -> anyhow::Result<Exit> {
-        let random = aws_lc_rs::rand::SystemRandom::new();
-        let der = aws_lc_rs::signature::Ed25519KeyPair::generate_pkcs8(&random).context("cannot make a key")?;
-        let signer = NoteSigner::from_pkcs8(&self.name, der.as_ref())?;
-        let text = certs_dev::pki::pem("PRIVATE KEY", der.as_ref());
-        write_secret(&self.out, &text)?;
+    fn run(self, language: Language) -> anyhow::Result<Exit> {
+        let public = self.out.with_file_name("authority.pub");
+        anyhow::ensure!(!public.exists(), "{} exists; another authority's key lies there", public.display());
+        let signer = make_key(&self.name, &self.out)?;
+        let text = format!("{}\n", signer.verifier());
+        std::fs::write(&public, text).with_context(|| format!("cannot write {}", public.display()))?;
         errln!(
-            "{}: keep it offline; the public text below goes into every gateway's configuration",
-            self.out.display()
+            "{}: {}",
+            self.out.display(),
+            language.pick(
+                "khóa bí mật, cất giữ ngoài mạng; dòng công khai dưới đây ghi vào cấu hình của mọi trục liên thông",
+                "the private key, keep it offline; the public text below goes into every gateway's configuration"
+            )
+        );
+        errln!("{}: {}", public.display(), language.pick("cũng dòng công khai đó", "the same public text"));
+        outln!("{}", signer.verifier());
+        Ok(Exit::Success)
+    }
+}
+
+impl LogKey {
+    fn run(self, language: Language) -> anyhow::Result<Exit> {
+        let signer = make_key(self.gateway.as_str(), &self.out)?;
+        errln!(
+            "{}: {}",
+            self.out.display(),
+            language.pick(
+                "khóa bí mật của nhật ký chứng cứ, để tại trục liên thông ([evidence] key); dòng công khai dưới đây ghi vào log_keys của trục trong nguồn danh bạ",
+                "the private key of the evidence log, it stays on the gateway ([evidence] key); the public text below goes into the gateway's log_keys in the directory's source"
+            )
         );
         outln!("{}", signer.verifier());
         Ok(Exit::Success)
     }
+}
+
+/// Makes an Ed25519 key and writes its private part, PKCS#8, PEM.
+fn make_key(name: &str, out: &std::path::Path) -> anyhow::Result<NoteSigner> {
+    use base64::Engine as _;
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    let der = aws_lc_rs::signature::Ed25519KeyPair::generate_pkcs8(&random).context("cannot make a key")?;
+    let signer = NoteSigner::from_pkcs8(name, der.as_ref())?;
+    let body = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
+    let mut text = "-----BEGIN PRIVATE KEY-----\n".to_owned();
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(PEM_LINE));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text.push_str("-----END PRIVATE KEY-----\n");
+    write_secret(out, &text)?;
+    Ok(signer)
 }
 
 fn report(faults: &[Fault]) -> Exit {
@@ -201,4 +277,60 @@ fn write_secret(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
         .open(path)
         .with_context(|| format!("cannot write {}; it must not exist yet", path.display()))?;
     std::io::Write::write_all(&mut file, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_directory::FaultKind;
+
+    use super::*;
+
+    #[test]
+    fn the_example_lacks_nothing_but_the_files_that_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let faults = Source::parse(EXAMPLE, &folder.path().join("agencies.toml")).unwrap_err();
+        assert!(faults.iter().any(|fault| matches!(fault.kind, FaultKind::File { .. })));
+        for fault in &faults {
+            assert!(matches!(fault.kind, FaultKind::File { .. }), "{fault}");
+        }
+    }
+
+    #[test]
+    fn the_example_explains_every_key_of_the_source() {
+        for key in [
+            "version",
+            "valid_for",
+            "intermediates",
+            "crls",
+            "algorithms",
+            "policies",
+            "revocation_grace",
+            "direct_links",
+            "log_keys",
+            "name_en",
+            "codes",
+            "parent",
+            "level",
+            "valid_from",
+            "valid_until",
+            "succeeded_by",
+            "roles",
+            "legacy_without_signing_certificate",
+            "speaks_for",
+            "gateways",
+        ] {
+            assert!(EXAMPLE.contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_made_key_reads_back_and_no_key_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("evidence.key");
+        let signer = make_key("gw-a", &out).unwrap();
+        let der = PrivatePkcs8KeyDer::from_pem_file(&out).unwrap();
+        let read = NoteSigner::from_pkcs8("gw-a", der.secret_pkcs8_der()).unwrap();
+        assert_eq!(read.verifier().to_string(), signer.verifier().to_string());
+        assert!(make_key("gw-a", &out).is_err());
+    }
 }

@@ -11,8 +11,13 @@ use gateway_verify::{DetachedOptions, SignerReport, Snapshot, Trust, TrustSource
 
 use crate::exit::{Exit, Usage};
 use crate::outln;
-use crate::output::Form;
+use crate::output::{self, Form};
 use crate::trusted;
+
+/// PEM label of a certificate.
+const CERTIFICATE: &str = "CERTIFICATE";
+/// PEM label of a revocation list.
+const LIST: &str = "X509 CRL";
 
 /// Verifies a signature offline, as of any time. Exit codes: 0 accepted, 5 refused, 2 usage.
 #[derive(Args, Debug)]
@@ -85,7 +90,7 @@ impl Verify {
             let snapshot = Snapshot::new(opened.directory).map_err(|faults| unusable(&faults))?;
             return Ok(Holder::Directory(Box::new(snapshot)));
         }
-        let roots = self.trust.as_deref().map(|dir| read_folder(dir, "CERTIFICATE")).transpose()?.unwrap_or_default();
+        let roots = self.trust.as_deref().map(|dir| read_folder(dir, CERTIFICATE)).transpose()?.unwrap_or_default();
         if roots.is_empty() {
             return Err(Usage("the trust folder has no certificate in PEM or DER form".to_owned()).into());
         }
@@ -101,10 +106,10 @@ impl Verify {
             intermediates: self
                 .intermediates
                 .as_deref()
-                .map(|dir| read_folder(dir, "CERTIFICATE"))
+                .map(|dir| read_folder(dir, CERTIFICATE))
                 .transpose()?
                 .unwrap_or_default(),
-            crls: self.crls.as_deref().map(|dir| read_folder(dir, "X509 CRL")).transpose()?.unwrap_or_default(),
+            crls: self.crls.as_deref().map(|dir| read_folder(dir, LIST)).transpose()?.unwrap_or_default(),
         };
         Ok(Holder::Folder(Box::new(Trust::new(source).map_err(|faults| unusable(&faults))?)))
     }
@@ -139,6 +144,7 @@ fn read_folder(folder: &Path, label: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut found = Vec::new();
     for path in paths {
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        refuse_other_kind(&path, &bytes, label)?;
         if bytes.starts_with(b"\x30") {
             found.push(bytes);
         } else {
@@ -149,6 +155,22 @@ fn read_folder(folder: &Path, label: &str) -> anyhow::Result<Vec<Vec<u8>>> {
         }
     }
     Ok(found)
+}
+
+/// A revocation list among the certificates, or the other way round, is in the wrong folder.
+fn refuse_other_kind(path: &Path, bytes: &[u8], label: &str) -> anyhow::Result<()> {
+    let pem = |label: &str| String::from_utf8_lossy(bytes).contains(&format!("-----BEGIN {label}-----"));
+    let (list, certificate) = if bytes.starts_with(b"\x30") {
+        (openssl::x509::X509Crl::from_der(bytes).is_ok(), openssl::x509::X509::from_der(bytes).is_ok())
+    } else {
+        (pem(LIST), pem(CERTIFICATE))
+    };
+    let said = match label {
+        CERTIFICATE if list && !certificate => "is a revocation list; give it with --crls",
+        LIST if certificate && !list => "is a certificate; give it with --trust or --intermediates",
+        _ => return Ok(()),
+    };
+    Err(Usage(format!("{} {said}", path.display())).into())
 }
 
 fn pem_blocks(text: &str, label: &str) -> anyhow::Result<Vec<Vec<u8>>> {
@@ -178,12 +200,40 @@ fn print_verdict(verdict: &Result<SignerReport, gateway_model::Refusal>, form: F
     match verdict {
         Ok(report) => {
             outln!("{}", language.pick("CHẤP NHẬN", "ACCEPTED"));
-            outln!("{:#}", signer_json(report));
+            print_signer(report, language);
         }
         Err(refusal) => {
             outln!("{} {}", language.pick("TỪ CHỐI", "REFUSED"), refusal.reason);
             outln!("{}", refusal.in_words(language));
         }
+    }
+}
+
+fn print_signer(report: &SignerReport, language: Language) {
+    let at = |at: Timestamp| output::local_time_of(at, language);
+    let pick = |vi, en| language.pick(vi, en);
+    if let Some(leaf) = report.chain.first() {
+        outln!("{} {}", pick("người ký:", "signer:"), leaf.subject_text());
+        outln!("{} {}", pick("SHA-256 của chứng thư số:", "certificate SHA-256:"), leaf.digest());
+    }
+    outln!("{} {}", pick("thuật toán:", "algorithm:"), report.algorithm);
+    let claimed = report.signing_time.map_or_else(|| pick("không ghi", "not stated").to_owned(), at);
+    outln!("{} {claimed}", pick("thời điểm ký (do người ký khai):", "signing time (as the signer claims):"));
+    outln!("{}", pick("chuỗi chứng thư số:", "certificate chain:"));
+    for one in &report.chain {
+        outln!("  {}", one.subject_text());
+        let (from, until) = (at(one.not_before()), at(one.not_after()));
+        outln!("    {} {from} {} {until}", pick("hiệu lực từ", "valid from"), pick("đến", "until"));
+    }
+    if report.revocation.is_empty() {
+        outln!("{}", pick("danh sách thu hồi: không dùng", "revocation lists: none consulted"));
+        return;
+    }
+    outln!("{}", pick("danh sách thu hồi đã đối chiếu:", "revocation lists consulted:"));
+    for used in &report.revocation {
+        let (this, next) = (at(used.this_update), at(used.next_update));
+        outln!("  {} {this}, {} {next}", pick("ban hành", "issued"), pick("lần tới", "next due"));
+        outln!("    SHA-256 {}", used.digest);
     }
 }
 

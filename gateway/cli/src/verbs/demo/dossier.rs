@@ -13,18 +13,18 @@ pub struct Paper {
     pub role: &'static str,
 }
 
-/// Writes the papers of a land file into `folder`.
+/// Writes the papers of a land file of `commune` into `folder`.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(folder: &Path, file_code: &str) -> std::io::Result<Vec<Paper>> {
+pub fn write(folder: &Path, file_code: &str, commune: &str) -> std::io::Result<Vec<Paper>> {
     std::fs::create_dir_all(folder)?;
     let papers = [
         (
             "Đơn đăng ký biến động.html",
             "text/html",
             "Đơn đăng ký biến động đất đai",
-            application(file_code).into_bytes(),
+            application(file_code, commune).into_bytes(),
         ),
         ("Trích lục bản đồ địa chính.svg", "image/svg+xml", "Trích lục bản đồ địa chính", parcel().into_bytes()),
         (
@@ -50,17 +50,17 @@ pub fn answer(file_code: &str) -> String {
         "THÔNG BÁO KẾT QUẢ GIẢI QUYẾT HỒ SƠ",
         &format!(
             "<p>Văn phòng đăng ký đất đai đã hoàn thành việc đăng ký biến động theo hồ sơ <b>{file_code}</b>.</p>\
-             <p>Đề nghị bộ phận một cửa cấp xã trả kết quả cho công dân.</p>"
+             <p>Đề nghị Bộ phận Một cửa cấp xã trả kết quả cho công dân.</p>"
         ),
     )
 }
 
-fn application(file_code: &str) -> String {
+fn application(file_code: &str, commune: &str) -> String {
     page(
         "ĐƠN ĐĂNG KÝ BIẾN ĐỘNG ĐẤT ĐAI, TÀI SẢN GẮN LIỀN VỚI ĐẤT",
         &format!(
             "<p>Mã hồ sơ: <b>{file_code}</b></p><p>Người sử dụng đất: Nguyễn Văn Mẫu (nhân vật hư cấu)</p>\
-             <p>Thửa đất số 118, tờ bản đồ số 24, diện tích 312,5 m², xã Tân Lập.</p>\
+             <p>Thửa đất số 118, tờ bản đồ số 24, diện tích 312,5 m², {commune}.</p>\
              <p>Nội dung biến động: nhận chuyển nhượng quyền sử dụng đất.</p>"
         ),
     )

@@ -20,6 +20,7 @@ use proto::v1::operate_service_client::OperateServiceClient;
 use proto::v1::submit_service_client::SubmitServiceClient;
 use tokio_stream::StreamExt as _;
 
+use super::delivered::{digests_in, find_delivery};
 use super::dossier;
 use super::words::Narrator;
 use crate::local::{Local, Options};
@@ -61,7 +62,7 @@ impl Story {
         narrator.line(format!("{} {}", province.agencies.len(), language.pick("cơ quan", "agencies")));
         narrator.line(format!("{}: {}", language.pick("thư mục", "folder"), local.folder.display()));
         narrator.step(
-            "Khởi động ba trục liên thông: xã, huyện, tỉnh (ba tiến trình, mTLS, kho bền vững)",
+            "Khởi động ba trục liên thông: xã, huyện, tỉnh (ba tiến trình, mTLS, kho lưu trữ an toàn)",
             "Starting three gateways: commune, district, province (three processes, mTLS, durable stores)",
         );
         local.start().await?;
@@ -89,7 +90,7 @@ impl Story {
     async fn submit(&self) -> anyhow::Result<Submitted> {
         let cast = &self.local.province.cast;
         self.narrator.step(
-            "Một cửa cấp xã ký và nộp hồ sơ đất đai tới Văn phòng đăng ký đất đai",
+            "Bộ phận Một cửa cấp xã ký và nộp hồ sơ đất đai tới Văn phòng đăng ký đất đai",
             "The commune's one-stop desk signs and submits a land file to the land registration office",
         );
         self.narrator.line(format!("{} {}", self.narrator.language().pick("mã hồ sơ", "file code"), self.file_code));
@@ -104,19 +105,17 @@ impl Story {
         let request =
             v1::SubmitRequest { envelope: Some(v1::SignedEnvelope::decode(signed)?), inline_parts: Vec::new() };
         let first = client.submit(request.clone()).await?.into_inner();
-        let took = asked.elapsed();
+        let took = self.narrator.duration(asked.elapsed());
         self.narrator.proved(
+            &format!("đã kiểm tra hai chữ ký (người có thẩm quyền, cơ quan), lưu an toàn và cấp biên nhận sau {took}"),
             &format!(
-                "đã kiểm tra hai chữ ký (người có thẩm quyền, cơ quan), lưu bền vững và cấp biên nhận sau {took:.1?}"
-            ),
-            &format!(
-                "two signatures verified (the competent person, the agency), kept durably and receipted in {took:.1?}"
+                "two signatures verified (the competent person, the agency), kept durably and receipted in {took}"
             ),
         );
         let again = client.submit(request).await?.into_inner();
         anyhow::ensure!(again.duplicate && again.receipt == first.receipt, "the repeat must get the first receipt");
         self.narrator.proved(
-            "gửi lặp lại là vô hại: nhận đúng biên nhận đầu tiên",
+            "gửi lại không tạo bản trùng: nhận đúng biên nhận đầu tiên",
             "a repeat is harmless: it gets the first receipt",
         );
         Ok(Submitted { sender: cast.commune.clone(), id })
@@ -160,7 +159,7 @@ impl Story {
 
     async fn follow(&self, submitted: &Submitted) -> anyhow::Result<()> {
         self.narrator.step(
-            "Hồ sơ đi xã → huyện → tỉnh; biên nhận đi ngược về",
+            "Hồ sơ đi xã → huyện → tỉnh; biên nhận gửi trả về",
             "The file goes commune → district → province; receipts come back",
         );
         let mut client = SubmitServiceClient::new(self.local.system_profile(&submitted.sender)?.open().await?);
@@ -230,7 +229,7 @@ impl Story {
         }
         self.narrator.proved(
             &format!(
-                "{} biên nhận của cả ba trục, mỗi biên nhận là một bằng chứng Merkle có chữ ký",
+                "{} biên nhận của cả ba trục liên thông, mỗi biên nhận là một bằng chứng Merkle có chữ ký",
                 answer.receipts.len()
             ),
             &format!("{} receipts of all three gateways, each a signed Merkle proof", answer.receipts.len()),
@@ -289,14 +288,24 @@ impl Story {
         let profile = self.local.operator_profile(&self.gateway_of(commune)?, OperatorRole::Viewer)?;
         let mut client = OperateServiceClient::new(profile.open().await?);
         let request = v1::TimelineRequest { file_code: self.file_code.clone(), ..Default::default() };
-        let timeline = client.timeline(request).await?.into_inner();
-        anyhow::ensure!(
-            timeline.envelopes.len() == 2,
-            "the case has the dossier and its answer, not {}",
-            timeline.envelopes.len()
-        );
+        let begun = Instant::now();
+        // The answer lies in the folder a moment before its delivery is written down.
+        let timeline = loop {
+            let timeline = client.timeline(request.clone()).await?.into_inner();
+            if timeline.envelopes.len() == 2 && timeline.envelopes.iter().all(is_delivered) {
+                break timeline;
+            }
+            anyhow::ensure!(
+                begun.elapsed() < PATIENCE,
+                "of the dossier and its answer, {} are known and {} delivered after a minute; see the logs in {}",
+                timeline.envelopes.len(),
+                timeline.envelopes.iter().filter(|envelope| is_delivered(envelope)).count(),
+                self.local.folder.display()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
         self.narrator.step(
-            "Toàn bộ hành trình của hồ sơ, nhìn từ trục cấp xã",
+            "Toàn bộ hành trình của hồ sơ, nhìn từ trục liên thông cấp xã",
             "The whole case, seen from the commune's gateway",
         );
         outln!();
@@ -306,22 +315,45 @@ impl Story {
 
     /// What a newcomer may try while the gateways run.
     pub fn invite(&self) -> anyhow::Result<()> {
+        let province = &self.local.province;
+        let commune = province.agency(&province.cast.commune).context("the commune")?;
         let profile = self.local.folder.join("operator.toml");
-        let gateway = self.gateway_of(&self.local.province.cast.commune)?;
-        std::fs::write(&profile, toml::to_string(&self.local.operator_profile(&gateway, OperatorRole::Operator)?)?)?;
+        let operator = self.local.operator_profile(&commune.gateway, OperatorRole::Operator)?;
+        std::fs::write(&profile, toml::to_string(&operator)?)?;
+        let system = self.local.folder.join("system.toml");
+        std::fs::write(&system, toml::to_string(&self.local.system_profile(&commune.id)?)?)?;
+        let letter = self.local.folder.join("cong-van.txt");
+        std::fs::write(&letter, "Kính gửi Văn phòng đăng ký đất đai: đề nghị cho biết tình trạng hồ sơ.\n")?;
         self.narrator.step(
-            "Ba trục vẫn đang chạy; thử ba lệnh (Ctrl-C để dừng):",
-            "The three gateways keep running; three commands to try (Ctrl-C ends):",
+            "Ba trục liên thông vẫn đang chạy; thử bốn lệnh (Ctrl-C để dừng):",
+            "The three gateways keep running; four commands to try (Ctrl-C ends):",
         );
         let program =
             std::env::current_exe().map_or_else(|_| "lienthong".to_owned(), |path| path.display().to_string());
-        let profile = profile.display();
+        let (profile, system, letter) = (profile.display(), system.display(), letter.display());
         let folder = self.local.folder.display();
         self.narrator.line(format!("{program} trace {} --profile {profile}", self.file_code));
         self.narrator.line(format!("{program} msg ls --profile {profile}"));
         self.narrator
             .line(format!("{program} receipt verify {folder}/receipts.bin --directory {folder}/directory.bin"));
+        self.narrator.line(format!(
+            "{program} send {letter} --from {} --to {} --subject 'Hỏi tình trạng hồ sơ' --certificate {} --key {} --outbox {folder} --profile {system}",
+            code_of(province, &commune.id),
+            code_of(province, &province.cast.land_office),
+            commune.seal.certificate.display(),
+            commune.seal.key.display(),
+        ));
         Ok(())
+    }
+
+    /// Waits until a gateway ends by itself, and says which.
+    pub async fn watch(&mut self) -> anyhow::Result<String> {
+        loop {
+            if let Some(ended) = self.local.find_ended()? {
+                return Ok(ended);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     fn gateway_of(&self, agency: &AgencyId) -> anyhow::Result<gateway_model::id::GatewayId> {
@@ -333,7 +365,7 @@ impl Story {
 async fn gather(local: &Local, own: &[PathBuf], file_code: &str) -> anyhow::Result<(Vec<Part>, Vec<PartFile>)> {
     let (mut parts, mut files) = (Vec::new(), Vec::new());
     if own.is_empty() {
-        for paper in dossier::write(&local.folder.join("dossier"), file_code)? {
+        for paper in dossier::write(&local.folder.join("dossier"), file_code, &commune_name(&local.province))? {
             let file = PartFile::read(&paper.path).await?;
             parts.push(Part {
                 media_type: paper.media_type.to_owned(),
@@ -352,27 +384,15 @@ async fn gather(local: &Local, own: &[PathBuf], file_code: &str) -> anyhow::Resu
     Ok((parts, files))
 }
 
-/// A delivery in a drop folder.
-struct Delivered {
-    folder: PathBuf,
-    envelope_id: String,
-    file_code: String,
+fn is_delivered(envelope: &v1::EnvelopeSummary) -> bool {
+    !envelope.deliveries.is_empty()
+        && envelope.deliveries.iter().all(|delivery| delivery.status() == v1::DeliveryStatus::Delivered)
 }
 
-fn find_delivery(folder: &Path, wanted: impl Fn(&Delivered) -> bool) -> Option<Delivered> {
-    let entries = std::fs::read_dir(folder.join("incoming")).ok()?;
-    entries.flatten().find_map(|entry| {
-        let folder = entry.path();
-        let signed = v1::SignedEnvelope::decode(Bytes::from(std::fs::read(folder.join("envelope.bin")).ok()?)).ok()?;
-        let envelope = v1::Envelope::decode(signed.envelope).ok()?;
-        let file_code = envelope.case.map(|case| case.file_code).unwrap_or_default();
-        Some(Delivered { folder, envelope_id: envelope.id, file_code }).filter(|delivered| wanted(delivered))
-    })
-}
-
-fn digests_in(folder: &Path) -> anyhow::Result<BTreeSet<Digest>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    entries.map(|entry| Ok(Digest::of(&std::fs::read(entry?.path())?))).collect()
+/// The name of the commune as a place: without the name of its committee.
+fn commune_name(province: &Province) -> String {
+    let name = province.agency(&province.cast.commune).map(|agency| agency.name.as_str()).unwrap_or_default();
+    name.trim_start_matches("Ủy ban nhân dân ").to_owned()
 }
 
 /// The code that people write: the first one, or the id.

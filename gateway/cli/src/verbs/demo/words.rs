@@ -1,7 +1,7 @@
 //! What the demo says, in Vietnamese and English.
 
 use std::io::IsTerminal as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gateway_model::language::Language;
 
@@ -29,11 +29,19 @@ impl Narrator {
     /// A heading of the story.
     pub fn step(&self, vi: &str, en: &str) {
         let text = self.language.pick(vi, en);
-        let seconds = self.since.elapsed().as_secs_f64();
-        if self.colour {
-            outln!("\n\x1b[1m[{seconds:5.1}s] {text}\x1b[0m")
-        } else {
-            outln!("\n[{seconds:5.1}s] {text}")
+        let seconds = self.number(format!("{:5.1}", self.since.elapsed().as_secs_f64()));
+        if self.colour { outln!("\n\x1b[1m[{seconds}s] {text}\x1b[0m") } else { outln!("\n[{seconds}s] {text}") }
+    }
+
+    /// How long something took, as the language writes numbers.
+    pub fn duration(&self, took: Duration) -> String {
+        self.number(format!("{took:.1?}"))
+    }
+
+    fn number(&self, text: String) -> String {
+        match self.language {
+            Language::Vi => text.replace('.', ","),
+            Language::En => text,
         }
     }
 
