@@ -34,7 +34,7 @@ impl fmt::Display for Fault {
 pub(super) fn unknown_key<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> String {
     match nearest(key, known) {
         Some(near) => format!("unknown key; did you mean `{near}`?"),
-        None => "unknown key; `lienthong config show` lists all".to_owned(),
+        None => "unknown key; `lienthong config default` prints all".to_owned(),
     }
 }
 
