@@ -239,7 +239,7 @@ impl Story {
 
     async fn answer(&self, submitted: &Submitted) -> anyhow::Result<()> {
         self.narrator.step(
-            "Văn phòng đăng ký đất đai thả văn bản trả lời vào thư mục; bộ kết nối đóng dấu và gửi về xã",
+            "Văn phòng đăng ký đất đai đặt văn bản trả lời vào thư mục; bộ kết nối ký số thay cơ quan và gửi về xã",
             "The land office drops its answer into a folder; the adapter seals it and sends it back to the commune",
         );
         let province = &self.local.province;
