@@ -1,17 +1,17 @@
-//! Recording what another gateway says: once, and never against a final state.
+//! Recording what another gateway says: once, and against no final state but one: what expired here may have arrived all the same.
 
 use std::sync::Arc;
 
 use gateway_evidence::EventKind;
 use gateway_model::Reason;
-use gateway_model::state::DeliveryState;
+use gateway_model::state::{DeliveryState, DeliveryStatus};
 use gateway_store::Conflict;
 use gateway_store::record::Recorded;
 use gateway_store::rows::EventSource;
 use gateway_store::settle::Settle;
 
 use crate::fixture::{OTHER, gateway_id};
-use crate::suite::{Suite, assert_conflict, at, delivery_id, foreign, record, settlement};
+use crate::suite::{Suite, assert_conflict, at, change, delivery_id, foreign, record, settlement};
 
 /// A receipt that comes twice is one receipt.
 pub async fn a_foreign_receipt_is_recorded_once(suite: Suite) {
@@ -43,13 +43,46 @@ pub async fn a_recorded_receipt_moves_what_was_forwarded_and_clears_its_wake_up(
 
 /// What is over stays over, whatever comes later; the receipt itself is kept.
 pub async fn a_recorded_receipt_leaves_final_states_alone(suite: Suite) {
+    let refused = DeliveryState::Refused { reason: Reason::AdapterRefused };
+    let late = [(DeliveryState::Delivered, refused), (DeliveryState::Returned, DeliveryState::Delivered)];
+    for (number, (over, says)) in (1..).zip(late) {
+        let seq = suite.accept(number, "a", 0).await.seq;
+        suite.store.change(change(delivery_id(number), DeliveryStatus::Waiting, 1, over)).await.unwrap();
+        let before = suite.row(seq).await;
+        let theirs = foreign(EventKind::Delivered, number);
+        let recorded = suite.store.record(record(number, theirs, vec![(delivery_id(number), says)])).await.unwrap();
+        assert_eq!((recorded, suite.row(seq).await), (Recorded::New, before));
+        assert_eq!(suite.events(seq).await.len(), 4);
+    }
+}
+
+/// What was delivered and not heard of before it expired here was delivered, and what was refused was refused.
+pub async fn a_recorded_end_moves_what_has_expired_here(suite: Suite) {
+    let refused = DeliveryState::Refused { reason: Reason::AdapterRefused };
+    for (number, says) in [(1, DeliveryState::Delivered), (2, refused)] {
+        let seq = suite.accept(number, "a", 0).await.seq;
+        let expire = change(delivery_id(number), DeliveryStatus::Waiting, 1, DeliveryState::Expired);
+        suite.store.change(expire).await.unwrap();
+        let theirs = foreign(EventKind::Delivered, number);
+        let step = record(number, theirs, vec![(delivery_id(number), says.clone())]);
+        assert_eq!(suite.store.record(step).await.unwrap(), Recorded::New);
+        let row = suite.row(seq).await;
+        assert_eq!((row.state, row.wake, row.since), (says, None, at(100)));
+    }
+    assert_eq!(suite.store.purge_bodies(at(1_000), 10).await.unwrap(), 2, "it is over once, and its body can go");
+}
+
+/// What has expired never sets out again: its body may be gone.
+pub async fn a_recorded_receipt_never_wakes_what_has_expired(suite: Suite) {
     let (seq, lease) = suite.leased().await;
     suite.settle(settlement(lease, 1, DeliveryState::Expired)).await;
     let before = suite.row(seq).await;
-    let states = vec![(delivery_id(1), DeliveryState::Delivered)];
-    let recorded = suite.store.record(record(1, foreign(EventKind::Delivered, 1), states)).await.unwrap();
-    assert_eq!((recorded, suite.row(seq).await), (Recorded::New, before));
-    assert_eq!(suite.events(seq).await.len(), 4);
+    let forwarded = DeliveryState::Forwarded { next: gateway_id(OTHER) };
+    for (kind, says) in [(EventKind::Accepted, crate::suite::waiting(9)), (EventKind::Forwarded, forwarded)] {
+        suite.store.record(record(1, foreign(kind, 1), vec![(delivery_id(1), says)])).await.unwrap();
+        assert_eq!(suite.row(seq).await, before);
+    }
+    assert_eq!(suite.store.next_due().await.unwrap(), None);
 }
 
 /// A receipt for some recipients moves these and no others.

@@ -69,6 +69,8 @@ macro_rules! store_suite {
             a_foreign_receipt_is_recorded_once,
             a_recorded_receipt_moves_what_was_forwarded_and_clears_its_wake_up,
             a_recorded_receipt_leaves_final_states_alone,
+            a_recorded_end_moves_what_has_expired_here,
+            a_recorded_receipt_never_wakes_what_has_expired,
             a_recorded_receipt_moves_only_what_it_names,
             a_recorded_receipt_that_ends_nothing_keeps_the_wake_up,
             a_record_never_moves_a_delivery_of_another_envelope,

@@ -1,7 +1,7 @@
 //! Records another gateway's receipt, once.
 
 use gateway_store::Conflict;
-use gateway_store::record::{Record, Recorded};
+use gateway_store::record::{self, Record, Recorded};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{Batch, Done, Move};
@@ -17,7 +17,7 @@ impl Batch<'_> {
         }
         for (id, state) in &record.states {
             let Some(mut kept) = rows::find_delivery(self.connection, *id)? else { continue };
-            if kept.row.state.status().is_final() || rows::envelope_of(kept.key) != envelope {
+            if !record::applies(kept.row.state.status(), state.status()) || rows::envelope_of(kept.key) != envelope {
                 continue;
             }
             self.fence(&kept);

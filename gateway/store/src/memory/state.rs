@@ -13,7 +13,7 @@ use super::queue::{Item, Queue};
 use crate::accept::{Accept, Accepted, NewDelivery};
 use crate::change::{Change, Changed};
 use crate::claim::{Claim, Lane, Leased, NewReturn, ReturnWhat, Work};
-use crate::record::{Record, Recorded};
+use crate::record::{self, Record, Recorded};
 use crate::rows::{DeliveryRow, EnvelopeRow, EnvelopeSeq, EventRow, EventSource, ReturnId, ReturnRow};
 use crate::settle::{Attempted, ForeignReceipt, ReturnState, Settle, SettleReturn, Settled};
 use crate::{Conflict, StoreError};
@@ -199,11 +199,11 @@ impl State {
         Ok(Recorded::New)
     }
 
-    /// Applies what a foreign receipt says of a delivery, unless its state is final.
+    /// Applies what a foreign receipt says of a delivery, unless its state stays.
     fn record_state(&mut self, seq: EnvelopeSeq, id: DeliveryId, to: &DeliveryState, at: Timestamp) {
         let Some(row) = self.deliveries.get(&id).filter(|row| row.envelope == seq) else { return };
         let status = row.state.status();
-        if status.is_final() {
+        if !record::applies(status, to.status()) {
             return;
         }
         // A state that goes on as it is keeps its wake-up: nothing may wait silently.
