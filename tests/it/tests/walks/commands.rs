@@ -133,6 +133,148 @@ fn a_gateway_that_is_not_there_is_said_to_be_unreachable() {
     assert_eq!(ran.status.code(), Some(4), "{}", String::from_utf8_lossy(&ran.stderr));
 }
 
+#[test]
+fn a_directory_is_made_from_nothing_shown_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let plan = certs_dev::province::Plan::province();
+    let province = certs_dev::province::Province::generate(&folder.path().join("pki"), &plan, now()).unwrap();
+
+    let key = said(&lienthong(&["directory", "key", "--out", &file("authority.key")]), 0);
+    assert_eq!(std::fs::read_to_string(file("authority.pub")).unwrap(), key);
+    assert_eq!(lienthong(&["directory", "key", "--out", &file("authority.key")]).status.code(), Some(1));
+    let log_key = said(&lienthong(&["directory", "log-key", "--gateway", "gw-province", "--out", &file("log.key")]), 0);
+    assert!(log_key.starts_with("gw-province+"), "{log_key}");
+
+    let pki = province.folder.display();
+    let path = |credential: &certs_dev::province::CredentialFiles| credential.certificate.display().to_string();
+    let example = said(&lienthong(&["directory", "example"]), 0)
+        .replace("tls/sys-commune.pem", &path(&province.systems[0].tls))
+        .replace("tls/operator-an.pem", &path(&province.operators[0].tls))
+        .replace("signers/h99.30.01.pem", &path(&province.agency(&province.cast.commune).unwrap().seal))
+        .replace("signers/h99.pem", &path(&province.agency(&province.cast.province).unwrap().seal))
+        .replace("\"ca/", &format!("\"{pki}/ca/"))
+        .replace("\"tls/", &format!("\"{pki}/tls/"))
+        .replacen("log_keys = []", &format!("log_keys = [\"{}\"]", log_key.trim()), 1);
+    std::fs::write(file("agencies.toml"), &example).unwrap();
+    let build = |version: &str, out: &str| {
+        let (source, key, out) = (file("agencies.toml"), file("authority.key"), file(out));
+        lienthong(&["directory", "build", &source, "--key", &key, "--issue-version", version, "-O", &out])
+    };
+    assert_eq!(said(&build("1", "old.bin"), 0), key);
+    let shown = said(&lienthong(&["directory", "show", "--directory", &file("old.bin")]), 0);
+    assert!(shown.contains("version: 1\n") && shown.contains("agencies alive: 2\n"), "{shown}");
+
+    std::fs::write(file("agencies.toml"), example.replace("xã Ví Dụ", "xã Thí Dụ")).unwrap();
+    said(&build("2", "new.bin"), 0);
+    let told = said(&lienthong(&["directory", "diff", &file("old.bin"), &file("new.bin")]), 1);
+    assert!(told.contains("xã Thí Dụ"), "{told}");
+    assert_eq!(said(&lienthong(&["directory", "diff", &file("new.bin"), &file("new.bin")]), 0), "");
+
+    std::fs::write(file("agencies.toml"), example.replace("level = \"xã\"", "levle = \"xã\"")).unwrap();
+    let ran = build("3", "faulty.bin");
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("agencies.toml:"), "{ran:?}");
+    assert!(!Path::new(&file("faulty.bin")).exists());
+}
+
+#[tokio::test]
+async fn refusals_tell_their_reason_in_the_language_of_the_reader_and_end_with_their_codes() {
+    let federation = gateways::Federation::running().await.unwrap();
+    let (local, desk) = (&federation.local, tempfile::tempdir().unwrap());
+    let commune = local.province.agency(&local.province.cast.commune).unwrap();
+    let profile = |name: &str, profile: &gateway_cli::connect::Profile| {
+        let file = desk.path().join(name);
+        std::fs::write(&file, toml_of(profile)).unwrap();
+        file.display().to_string()
+    };
+    let known = local.system_profile(&commune.id).unwrap();
+    let (certificate, key) = (commune.seal.certificate.clone(), commune.seal.key.clone());
+    let stranger = gateway_cli::connect::Profile { certificate, key, ..known.clone() };
+    let (system, stranger) = (profile("system.toml", &known), profile("stranger.toml", &stranger));
+
+    let listing = ["msg", "ls", "--profile", &system];
+    assert!(complaint(&lienthong(&listing), 5).contains("refused OPERATOR_NOT_AUTHORIZED"));
+    let vietnamese = lienthong(&[&listing[..], &["--lang", "vi"]].concat());
+    assert!(complaint(&vietnamese, 5).contains("TỪ CHỐI OPERATOR_NOT_AUTHORIZED: Vai trò"));
+    let absent = ["receipt", "get", "h99.30.01", "01a20243-0000-7000-8000-000000000000", "--profile", &system];
+    assert!(complaint(&lienthong(&absent), 3).contains("refused NOT_FOUND"));
+    assert!(complaint(&lienthong(&["status", "--profile", &stranger]), 4).contains("closed the connection"));
+    for wrong in ["foo", "http://127.0.0.1:7100"] {
+        complaint(&lienthong(&["status", "--profile", &system, "--gateway", wrong]), 2);
+    }
+}
+
+#[tokio::test]
+async fn an_envelope_is_kept_for_a_repeat_only_while_a_repeat_may_help() {
+    let federation = gateways::Federation::running().await.unwrap();
+    let (local, desk) = (&federation.local, tempfile::tempdir().unwrap());
+    let commune = local.province.agency(&local.province.cast.commune).unwrap();
+    let profile = desk.path().join("system.toml");
+    std::fs::write(&profile, toml_of(&local.system_profile(&commune.id).unwrap())).unwrap();
+    let outbox = desk.path().join("outbox");
+    std::fs::create_dir(&outbox).unwrap();
+    let [profile, out, certificate, key] =
+        [&profile, &outbox, &commune.seal.certificate, &commune.seal.key].map(|path| path.display().to_string());
+    let send = |to: &str, more: &[&str]| {
+        let (from, seal) = (commune.id.as_str(), ["--certificate", &certificate, "--key", &key, "--outbox", &out]);
+        let what = ["send", "--from", from, "--to", to, "--subject", "Hỏi", "--profile", &profile];
+        lienthong(&[&what[..], &seal[..], more].concat())
+    };
+    let kept = || std::fs::read_dir(&outbox).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+
+    let refused = complaint(&send("no-such-agency", &[]), 5);
+    assert!(refused.contains("RECIPIENT_UNKNOWN") && !refused.contains("repeat with"), "{refused}");
+    assert!(kept().is_empty());
+
+    let office = local.province.cast.land_office.as_str();
+    let unreachable = complaint(&send(office, &["--gateway", "https://127.0.0.1:1"]), 4);
+    let envelope = kept().pop().unwrap().display().to_string();
+    assert!(
+        unreachable.contains(&format!("lienthong send --envelope {envelope} --profile {profile}")),
+        "{unreachable}"
+    );
+    let accepted = said(&lienthong(&["send", "--envelope", &envelope, "--profile", &profile]), 0);
+    assert!(kept().is_empty());
+
+    // Its system is no operator, and follows it all the same.
+    let (sender, id) = accepted.trim().split_once(' ').unwrap();
+    let traced = said(&lienthong(&["trace", id, "--sender", sender, "--profile", &profile]), 0);
+    assert!(traced.contains(office) && traced.contains("verified the signatures"), "{traced}");
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(said(&lienthong(&["completions", shell]), 0).contains("lienthong"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_the_program_as_sigpipe_would_and_a_closed_stderr_is_no_crash() {
+    let gone = || std::io::pipe().unwrap().1;
+    for verb in [&["explain"][..], &["completions", "bash"], &["directory", "example"]] {
+        let status = Command::new(gateways::binary().unwrap()).args(verb).stdout(gone()).status().unwrap();
+        assert_eq!(status.code(), Some(141), "{verb:?}");
+    }
+    let mut silent = Command::new(gateways::binary().unwrap());
+    let status = silent.args(["status", "--profile", "/no/such/profile"]).stderr(gone()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+/// What a command that ends with `code` says on standard output.
+fn said(ran: &Output, code: i32) -> String {
+    assert_eq!(ran.status.code(), Some(code), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout.clone()).unwrap()
+}
+
+/// What a command that ends with `code` says on standard error.
+fn complaint(ran: &Output, code: i32) -> String {
+    let text = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert_eq!(ran.status.code(), Some(code), "{text}");
+    text
+}
+
 fn toml_of(profile: &gateway_cli::connect::Profile) -> String {
     format!(
         "gateway = {:?}\ncertificate = {:?}\nkey = {:?}\nroots = {:?}\n",
