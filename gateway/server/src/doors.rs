@@ -4,7 +4,9 @@ mod deadline;
 pub mod directory;
 mod follow;
 pub mod operate;
+mod pace;
 mod pipeline;
+mod places;
 pub mod relay;
 pub mod submit;
 mod upload;
@@ -22,11 +24,13 @@ use gateway_model::id::{AgencyId, GatewayId, OperatorId, SystemId};
 use gateway_model::language::Language;
 use gateway_model::{Reason, Refusal};
 use gateway_verify::Snapshot;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
+pub use self::places::Place;
+use self::places::{Crowded, Places};
 use crate::config::Limits;
 use crate::metrics::DoorMetrics;
 use crate::quota::DoorQuota;
@@ -39,9 +43,7 @@ pub struct Doors(Arc<Shared>);
 
 struct Shared {
     parts: DoorParts,
-    streams: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
-    watches: Arc<Semaphore>,
+    places: Places,
 }
 
 /// What holds a place for longer than one message.
@@ -102,24 +104,27 @@ pub struct Caller {
 impl Doors {
     /// Puts the doors together.
     pub fn new(parts: DoorParts) -> Self {
-        let places = |count: usize| Arc::new(Semaphore::new(count));
-        let limits = &parts.limits;
-        let (streams, uploads, watches) = (places(limits.streams), places(limits.uploads), places(limits.watches));
-        Self(Arc::new(Shared { parts, streams, uploads, watches }))
+        let places = Places::new(&parts.limits);
+        Self(Arc::new(Shared { parts, places }))
     }
 
-    /// Takes a place; it is given back when the permit is dropped.
+    /// Takes a place for the caller; it is given back when it is dropped.
     ///
     /// # Errors
-    /// [`Reason::Overloaded`] when all are taken.
-    pub fn place(&self, lasting: Lasting) -> Result<OwnedSemaphorePermit, Refusal> {
-        let (places, what) = match lasting {
-            Lasting::Stream => (&self.0.streams, "too many streams at the same time"),
-            Lasting::Upload => (&self.0.uploads, "too many uploads at the same time"),
-            Lasting::Watch => (&self.0.watches, "too many watches at the same time"),
-        };
-        let permit = places.clone().try_acquire_owned();
-        permit.map_err(|_| Refusal::new(Reason::Overloaded).saw(what).retry_after(CROWDED_WAIT))
+    /// [`Reason::Overloaded`] when the caller has all of its own, or all are taken.
+    pub fn place(&self, lasting: Lasting, party: &Party) -> Result<Place, Refusal> {
+        self.0.places.take(lasting, party).map_err(|crowded| {
+            let what = match lasting {
+                Lasting::Stream => "streams",
+                Lasting::Upload => "uploads",
+                Lasting::Watch => "watches",
+            };
+            let seen = match crowded {
+                Crowded::Own => format!("too many {what} of {party} at the same time"),
+                Crowded::All => format!("too many {what} at the same time"),
+            };
+            Refusal::new(Reason::Overloaded).saw(seen).retry_after(CROWDED_WAIT)
+        })
     }
 
     /// Finds the caller; a question is counted against its quota.

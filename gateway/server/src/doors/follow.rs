@@ -13,11 +13,10 @@ use gateway_model::{Reason, Refusal};
 use gateway_store::StoreError;
 use gateway_store::rows::{DeliveryRow, EnvelopeRow, EnvelopeSeq};
 use proto::v1;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::pipeline::Answers;
-use super::{Caller, Doors, Lasting, wire};
+use super::{Caller, Doors, Lasting, Place, wire};
 
 /// Events of one envelope in one answer.
 const RECEIPTS_MAX: usize = 1_024;
@@ -85,7 +84,7 @@ pub(super) async fn watch(
     envelope_id: &str,
 ) -> Result<Answers<v1::WatchResponse>, Refusal> {
     doors.open()?;
-    let place = doors.place(Lasting::Watch)?;
+    let place = doors.place(Lasting::Watch, &caller.party)?;
     // Subscribed before the first reading: nothing falls between.
     let notices = doors.engine.events().subscribe();
     let seen = find(doors, caller, sender, envelope_id).await?;
@@ -111,7 +110,7 @@ struct Watcher {
     after: Option<u64>,
     ready: VecDeque<v1::Receipt>,
     state: State,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use proto::v1::relay_service_server::RelayService;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
-use super::pipeline::{Answers, Bounds, pipelined};
+use super::pipeline::{Answers, Bounds, IDLE_MAX, pipelined};
 use super::upload::Frame;
 use super::{Caller, Doors, Lasting, upload};
 use crate::{errors, telemetry};
@@ -35,12 +35,12 @@ impl RelayService for RelayDoor {
     ) -> Result<Response<Self::RelayStream>, Status> {
         let caller = self.0.caller(&request)?;
         caller.gateway()?;
-        let place = self.0.place(Lasting::Stream).map_err(|refusal| caller.status(&refusal))?;
+        let place = self.0.place(Lasting::Stream, &caller.party).map_err(|refusal| caller.status(&refusal))?;
         let work = {
             let (doors, caller) = (self.0.clone(), caller.clone());
             move |message| one_of_many(doors.clone(), caller.clone(), message)
         };
-        let bounds = Bounds { in_flight_max: self.0.limits.in_flight_per_stream, place };
+        let bounds = Bounds { in_flight_max: self.0.limits.in_flight_per_stream, place, idle_max: IDLE_MAX };
         Ok(Response::new(pipelined(request.into_inner(), bounds, self.0.draining.clone(), work)))
     }
 

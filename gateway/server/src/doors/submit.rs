@@ -12,7 +12,7 @@ use proto::v1::submit_service_server::SubmitService;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
-use super::pipeline::{Answers, Bounds, pipelined};
+use super::pipeline::{Answers, Bounds, IDLE_MAX, pipelined};
 use super::upload::Frame;
 use super::{Caller, Doors, Lasting, follow, upload};
 use crate::{errors, telemetry};
@@ -39,12 +39,12 @@ impl SubmitService for SubmitDoor {
     ) -> Result<Response<Self::SubmitManyStream>, Status> {
         let caller = self.0.caller(&request)?;
         caller.system()?;
-        let place = self.0.place(Lasting::Stream).map_err(|refusal| caller.status(&refusal))?;
+        let place = self.0.place(Lasting::Stream, &caller.party).map_err(|refusal| caller.status(&refusal))?;
         let work = {
             let (doors, caller) = (self.0.clone(), caller.clone());
             move |message| one_of_many(doors.clone(), caller.clone(), message)
         };
-        let bounds = Bounds { in_flight_max: self.0.limits.in_flight_per_stream, place };
+        let bounds = Bounds { in_flight_max: self.0.limits.in_flight_per_stream, place, idle_max: IDLE_MAX };
         Ok(Response::new(pipelined(request.into_inner(), bounds, self.0.draining.clone(), work)))
     }
 

@@ -1,6 +1,6 @@
 //! Uploads of parts: header, then chunks, straight into the part store; never whole in memory.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::stream::{Stream, StreamExt as _};
@@ -12,6 +12,7 @@ use gateway_store::parts::{PartError, PartWriter};
 use proto::v1;
 use tonic::Status;
 
+use super::pace::{Pace, TooSlow};
 use super::{Caller, Doors, Lasting};
 
 /// A frame of either upload.
@@ -30,15 +31,16 @@ pub(super) async fn upload(
     frames: impl Stream<Item = Result<Option<Frame>, Status>>,
 ) -> Result<u64, Status> {
     let hop = caller.hop()?;
-    let _place = doors.place(Lasting::Upload).map_err(|refusal| caller.status(&refusal))?;
+    let _place = doors.place(Lasting::Upload, &caller.party).map_err(|refusal| caller.status(&refusal))?;
     let mut frames = std::pin::pin!(frames);
-    let header = match next(doors, caller, &mut frames).await? {
+    let mut pace = Pace::new(doors.limits.request_timeout);
+    let header = match next(caller, &mut pace, &mut frames).await? {
         Some(Frame::Header(header)) => header,
         Some(Frame::Chunk(_)) | None => return Err(caller.status(&malformed("the header comes first"))),
     };
     let (part, offset) = check(doors, &header).map_err(|refusal| caller.status(&refusal))?;
     let mut writer = begin(doors, &hop, part, offset).await.map_err(|refusal| caller.status(&refusal))?;
-    while let Some(frame) = next(doors, caller, &mut frames).await? {
+    while let Some(frame) = next(caller, &mut pace, &mut frames).await? {
         let Frame::Chunk(chunk) = frame else { return Err(caller.status(&malformed("the header comes once"))) };
         if chunk.len() > limits::CHUNK_BYTES_MAX {
             return Err(caller.status(&malformed("a chunk has at most 1 MiB")));
@@ -93,19 +95,27 @@ async fn begin(doors: &Doors, hop: &Hop, part: PartRef, offset: u64) -> Result<B
     doors.engine.parts().begin(hop, part, offset).await.map_err(refusal)
 }
 
-/// The next frame, within its time: a caller that stalls frees its place.
+/// The next frame, within its time: a caller that stalls or crawls frees its place.
 async fn next(
-    doors: &Doors,
     caller: &Caller,
+    pace: &mut Pace,
     frames: &mut (impl Stream<Item = Result<Option<Frame>, Status>> + Unpin),
 ) -> Result<Option<Frame>, Status> {
-    match tokio::time::timeout(doors.limits.request_timeout, frames.next()).await {
-        Ok(Some(Ok(Some(frame)))) => Ok(Some(frame)),
-        Ok(Some(Ok(None))) => Err(caller.status(&malformed("a frame is a header or a chunk"))),
-        Ok(Some(Err(status))) => Err(status),
-        Ok(None) => Ok(None),
-        Err(_) => Err(caller.status(&Refusal::new(Reason::DeadlineExceeded).saw("no chunk came"))),
-    }
+    let slow = |slow: TooSlow| caller.status(&Refusal::new(Reason::DeadlineExceeded).saw(slow.text()));
+    let began = Instant::now();
+    let frame = match tokio::time::timeout(pace.patience(), frames.next()).await {
+        Ok(Some(Ok(Some(frame)))) => frame,
+        Ok(Some(Ok(None))) => return Err(caller.status(&malformed("a frame is a header or a chunk"))),
+        Ok(Some(Err(status))) => return Err(status),
+        Ok(None) => return Ok(None),
+        Err(_) => return Err(slow(TooSlow::Stalled)),
+    };
+    let bytes = match &frame {
+        Frame::Header(_) => 0,
+        Frame::Chunk(chunk) => chunk.len(),
+    };
+    pace.came(bytes, began.elapsed()).map_err(slow)?;
+    Ok(Some(frame))
 }
 
 fn malformed(what: &str) -> Refusal {

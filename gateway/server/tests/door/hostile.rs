@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::v1;
+use proto::v1::relay_service_client::RelayServiceClient;
 use proto::v1::submit_service_client::SubmitServiceClient;
 use tonic::Code;
 
@@ -103,5 +104,53 @@ async fn when_every_place_is_taken_the_next_connection_is_closed_and_a_place_giv
     };
     tokio::time::timeout(Duration::from_secs(20), freed).await.unwrap();
     third.missing_parts(v1::MissingPartsRequest::default()).await.unwrap();
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_system_that_holds_idle_streams_does_not_stop_the_relaying_of_gateways() {
+    let site = Site::new().with("[limits]\nstreams = 4\n");
+    let running = site.start().await;
+    let mut client = SubmitServiceClient::new(site.channel(&running, SYSTEM));
+    let mut held = Vec::new();
+    while let Ok(answers) = client.submit_many(tokio_stream::pending()).await {
+        held.push(answers);
+        assert!(held.len() < 4, "a share is kept for gateways");
+    }
+    assert_eq!(held.len(), 3);
+    let mut gateway = RelayServiceClient::new(site.channel(&running, "gw-district"));
+    gateway.relay(tokio_stream::pending()).await.unwrap();
+    drop(held);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_system_holds_eight_streams_and_another_still_gets_one() {
+    let site = Site::new();
+    let running = site.start().await;
+    let mut client = SubmitServiceClient::new(site.channel(&running, SYSTEM));
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(client.submit_many(tokio_stream::pending()).await.unwrap());
+    }
+    assert_eq!(crate::reason(&client.submit_many(tokio_stream::pending()).await.unwrap_err()), "OVERLOADED");
+    let mut other = SubmitServiceClient::new(site.channel(&running, "sys-land-office"));
+    other.submit_many(tokio_stream::pending()).await.unwrap();
+    drop(held);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_frames_without_bytes_gives_its_place_back() {
+    let site = Site::new().with("[limits]\nrequest_timeout = \"1s\"\n");
+    let running = site.start().await;
+    let mut client = SubmitServiceClient::new(site.channel(&running, SYSTEM));
+    let empty = futures::stream::unfold(tokio::time::interval(Duration::from_millis(100)), |mut ticks| async move {
+        ticks.tick().await;
+        Some((crate::chunk(b""), ticks))
+    });
+    let frames = futures::StreamExt::chain(tokio_stream::once(crate::header(b"never", 0)), empty);
+    let answer = tokio::time::timeout(Duration::from_secs(20), client.upload_part(frames)).await.unwrap();
+    assert_eq!(crate::reason(&answer.unwrap_err()), "DEADLINE_EXCEEDED");
     running.stop().await.unwrap();
 }
