@@ -97,11 +97,20 @@ pub struct DirectorySource {
     in_force: Option<(u64, Digest)>,
     published: watch::Sender<Option<(u64, Bytes)>>,
     file_seen: Option<FileState>,
-    alarmed: bool,
+    /// The file as it was seen was refused: it is not read again, and its alarm stays until another directory is in force.
+    file_refused: bool,
+    alarmed: Alarms,
     warned: Option<(u64, Stage)>,
 }
 
 type FileState = (Option<SystemTime>, u64);
+
+/// Which source has raised its alarm.
+#[derive(Clone, Copy, Default, Debug)]
+struct Alarms {
+    file: bool,
+    parent: bool,
+}
 
 /// How near the end of a directory is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +131,16 @@ impl DirectorySource {
     pub fn new(parts: SourceParts) -> Self {
         let kept = parts.folder.join(KEPT);
         let published = watch::Sender::new(None);
-        Self { parts, kept, in_force: None, published, file_seen: None, alarmed: false, warned: None }
+        Self {
+            parts,
+            kept,
+            in_force: None,
+            published,
+            file_seen: None,
+            file_refused: false,
+            alarmed: Alarms::default(),
+            warned: None,
+        }
     }
 
     /// The serialized signed directory in force, with its version, for DirectoryService.
@@ -144,8 +162,9 @@ impl DirectorySource {
         match self.parts.config.file.clone() {
             Some(file) => {
                 self.file_seen = file_state(&file);
-                let candidate = self.read(&file, Expiry::Allow).await?;
-                self.put_in_force(candidate).await
+                let taken = self.take(&file, Expiry::Allow).await;
+                self.remember(&taken);
+                taken
             }
             None => kept,
         }
@@ -160,34 +179,59 @@ impl DirectorySource {
                 () = shutdown.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let result = tokio::select! {
+            tokio::select! {
                 () = shutdown.cancelled() => return,
-                result = self.refresh() => result,
-            };
-            self.tell(result);
+                () = self.refresh() => {}
+            }
             self.warn_of_the_end();
         }
     }
 
-    /// Looks once.
-    ///
-    /// # Errors
-    /// Why what was found was not taken.
-    pub async fn refresh(&mut self) -> Result<(), SourceError> {
-        if let Some(file) = self.parts.config.file.clone() {
-            let state = file_state(&file);
-            if state != self.file_seen {
-                let candidate = self.read(&file, Expiry::Refuse).await?;
-                self.put_in_force(candidate).await?;
-                self.file_seen = state;
-            }
+    /// Looks once at every source: one that is bad does not keep from the other.
+    pub async fn refresh(&mut self) {
+        let file = self.refresh_from_file().await;
+        let parent = self.refresh_from_parent().await;
+        let file_failing = file.is_err() || self.file_refused;
+        self.parts.failing.set(i64::from(file_failing || parent.is_err()));
+        if file.is_err() || !file_failing {
+            tell(&mut self.alarmed.file, file);
         }
-        if self.parts.config.from_parent
-            && let Some(candidate) = self.fetch().await?
-        {
-            self.put_in_force(candidate).await?;
+        tell(&mut self.alarmed.parent, parent);
+    }
+
+    async fn refresh_from_file(&mut self) -> Result<(), SourceError> {
+        let Some(file) = self.parts.config.file.clone() else { return Ok(()) };
+        let state = file_state(&file);
+        if state.is_some() && state == self.file_seen {
+            return Ok(());
         }
-        Ok(())
+        let taken = self.take(&file, Expiry::Refuse).await;
+        self.file_seen = state;
+        self.remember(&taken);
+        self.file_refused = matches!(taken, Err(SourceError::Refused { .. } | SourceError::Trust { .. }));
+        taken
+    }
+
+    async fn refresh_from_parent(&mut self) -> Result<(), SourceError> {
+        if !self.parts.config.from_parent {
+            return Ok(());
+        }
+        match self.fetch().await? {
+            Some(candidate) => self.put_in_force(candidate).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn take(&mut self, file: &Path, expiry: Expiry) -> Result<(), SourceError> {
+        let candidate = self.read(file, expiry).await?;
+        self.put_in_force(candidate).await
+    }
+
+    /// What was refused stays refused until the file changes; a disk that failed is asked again.
+    fn remember(&mut self, taken: &Result<(), SourceError>) {
+        if let Err(SourceError::File { .. }) = taken {
+            self.file_seen = None;
+        }
     }
 
     async fn read(&self, file: &Path, expiry: Expiry) -> Result<Candidate, SourceError> {
@@ -249,6 +293,7 @@ impl DirectorySource {
             .replace(snapshot)
             .map_err(|refusal| SourceError::Refused { origin: origin.clone(), refusal })?;
         self.in_force = Some((version, digest));
+        self.file_refused = false;
         self.published.send_replace(Some((version, bytes)));
         tracing::info!(version, %origin, expired, "a directory is in force");
         Ok(())
@@ -258,28 +303,6 @@ impl DirectorySource {
         let kept = self.kept.clone();
         let result = blocking(move || write_durably(&kept, &bytes)).await;
         result.map_err(|source| SourceError::File { path: self.kept.clone(), source })
-    }
-
-    /// One alarm at the start of an incident, one word at its end.
-    fn tell(&mut self, result: Result<(), SourceError>) {
-        self.parts.failing.set(i64::from(result.is_err()));
-        match (result, std::mem::take(&mut self.alarmed)) {
-            (Ok(()), true) => tracing::info!("the directory can be refreshed again"),
-            (Ok(()), false) => {}
-            (Err(error), before) => {
-                self.alarmed = true;
-                match error {
-                    error if before => tracing::debug!(%error, "the directory is still not refreshed"),
-                    // A gateway above that does not answer comes back by itself.
-                    SourceError::Parent { parent, message } => {
-                        tracing::warn!(%parent, %message, "the directory is not refreshed from the gateway above");
-                    }
-                    error => {
-                        tracing::error!(%error, "the directory is not refreshed; the last good one stays in force")
-                    }
-                }
-            }
-        }
     }
 
     /// One warning before the end of a directory, one alarm at it.
@@ -303,6 +326,21 @@ impl DirectorySource {
                 tracing::error!(version, %expires_at, "the directory has expired: nothing is accepted until a new one is issued");
             }
         }
+    }
+}
+
+/// One alarm at the start of a source's incident, one word at its end.
+fn tell(alarmed: &mut bool, result: Result<(), SourceError>) {
+    let before = std::mem::replace(alarmed, result.is_err());
+    match result {
+        Ok(()) if before => tracing::info!("the directory can be refreshed again"),
+        Ok(()) => {}
+        Err(error) if before => tracing::debug!(%error, "the directory is still not refreshed"),
+        // A gateway above that does not answer comes back by itself.
+        Err(SourceError::Parent { parent, message }) => {
+            tracing::warn!(%parent, %message, "the directory is not refreshed from the gateway above");
+        }
+        Err(error) => tracing::error!(%error, "the directory is not refreshed; the last good one stays in force"),
     }
 }
 

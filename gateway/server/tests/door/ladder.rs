@@ -88,3 +88,20 @@ async fn a_new_directory_climbs_down_from_the_top_to_every_gateway() {
     }
     ladder.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_or_older_file_of_its_own_does_not_keep_a_gateway_from_the_directory_above() {
+    let ladder = Ladder::start().await;
+    let mut changes: Vec<_> = ladder.gateways.iter().map(|gateway| gateway.engine.trust().changes()).collect();
+    let older = std::fs::read(ladder.site.path("directory.bin")).unwrap();
+    for (version, content) in [(2, b"not a directory".to_vec()), (3, older)] {
+        std::fs::write(ladder.site.path("first-gw-commune.bin"), &content).unwrap();
+        ladder.site.issue(version);
+        for change in &mut changes {
+            let newer =
+                change.wait_for(|snapshot| snapshot.as_ref().is_some_and(|s| s.directory().version() == version));
+            tokio::time::timeout(Duration::from_secs(30), newer).await.unwrap().unwrap();
+        }
+    }
+    ladder.stop().await;
+}
