@@ -20,12 +20,12 @@ impl Backoff {
         whole.mul_f64(0.5 + unit.clamp(0.0, 1.0) / 2.0)
     }
 
-    /// The wait when the other side said how long: never earlier than it asked, a tenth later at most; a wish beyond the longest wait is
-    /// cut to it, so that nobody can put a delivery off for ever.
+    /// The wait when the other side said how long: never earlier than it asked, nor than its own wait, so that a side which always says "one
+    /// second" is not hammered; a wish beyond the longest wait is cut to it, so that nobody can put a delivery off for ever.
     pub fn wait_asked(&self, failures: u32, asked: Option<Duration>, unit: f64) -> Duration {
         let own = self.wait(failures, unit);
         match asked {
-            Some(asked) => asked.min(self.longest).mul_f64(1.0 + unit.clamp(0.0, 1.0) / 10.0),
+            Some(asked) => own.max(asked.min(self.longest).mul_f64(1.0 + unit.clamp(0.0, 1.0) / 10.0)),
             None => own,
         }
     }
@@ -52,8 +52,13 @@ mod tests {
 
     #[test]
     fn a_wish_of_the_other_side_is_honoured_but_bounded() {
-        assert_eq!(BACKOFF.wait_asked(9, Some(Duration::from_secs(30)), 0.0), Duration::from_secs(30));
-        assert_eq!(BACKOFF.wait_asked(9, Some(Duration::from_secs(30)), 1.0), Duration::from_secs(33));
+        assert_eq!(BACKOFF.wait_asked(1, Some(Duration::from_secs(30)), 0.0), Duration::from_secs(30));
+        assert_eq!(BACKOFF.wait_asked(1, Some(Duration::from_secs(30)), 1.0), Duration::from_secs(33));
         assert!(BACKOFF.wait_asked(1, Some(Duration::from_secs(u64::MAX / 4)), 1.0) <= Duration::from_secs(3_960));
+    }
+
+    #[test]
+    fn a_side_that_always_says_one_second_is_asked_less_and_less_often() {
+        assert_eq!(BACKOFF.wait_asked(9, Some(Duration::from_secs(1)), 0.0), Duration::from_secs(640));
     }
 }

@@ -28,8 +28,6 @@ pub struct Settings {
     pub delivery_backoff: Backoff,
     /// Waits between the attempts at one destination that does not answer.
     pub gate_backoff: Backoff,
-    /// Attempts after which a delivery that fails by itself (not with its destination) is held.
-    pub attempts_max: u32,
     /// Attempts after which a delivery is held when its adapter breaks down twice in a row.
     pub panics_max: u32,
     /// After this a missing final receipt raises an alarm.
@@ -61,7 +59,6 @@ impl Default for Settings {
             lease_margin: Duration::from_secs(10),
             delivery_backoff: backoff,
             gate_backoff: backoff,
-            attempts_max: 30,
             panics_max: 3,
             receipt_overdue_after: Duration::from_secs(24 * 3_600),
             receipt_grace: Duration::from_secs(24 * 3_600),

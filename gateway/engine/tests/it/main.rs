@@ -7,6 +7,7 @@
     reason = "a step that does not go as it has to fails the test there and then"
 )]
 
+mod attacked;
 mod crash;
 mod door;
 mod fair;

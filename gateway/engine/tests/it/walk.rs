@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use adapters_sdk::Scope;
-use gateway_engine::settings::Settings;
 use gateway_evidence::EventKind::{Accepted, Delivered, Expired, Held, Refused, Rerouted, Succeeded};
 use gateway_model::Reason;
 use gateway_model::state::DeliveryState;
@@ -86,14 +85,20 @@ async fn an_adapter_that_breaks_down_is_caught_and_its_poison_is_held_while_neig
 }
 
 #[tokio::test]
-async fn what_fails_by_itself_for_too_long_is_held() {
-    let settings = Settings { attempts_max: 4, ..Settings::default() };
-    let node = Node::with(COMMUNE, settings, None);
+async fn what_fails_by_itself_is_tried_until_it_expires_however_often_it_failed() {
+    let node = Node::new(COMMUNE);
     node.system.always(key(1), Answer::Defer(Reason::AdapterFailed, Scope::Delivery));
     node.submit(1, &["ward"]).await.unwrap();
-    node.pass(Duration::from_secs(120)).await;
-    assert_eq!(node.state(1).await, DeliveryState::Held { reason: Reason::AttemptsExhausted });
-    assert_eq!(node.rows(1).await[0].attempts, 4);
+    for _ in 0..40 {
+        node.clock.advance(Duration::from_secs(3_600));
+        node.walk().await;
+    }
+    assert!(node.rows(1).await[0].attempts >= 40);
+    assert!(matches!(node.state(1).await, DeliveryState::Waiting { reason: Some(Reason::AdapterFailed), .. }));
+    node.system.always(key(1), Answer::Take);
+    node.clock.advance(Duration::from_secs(3_600));
+    node.walk().await;
+    assert_eq!(node.state(1).await, DeliveryState::Delivered);
 }
 
 #[tokio::test]

@@ -136,16 +136,13 @@ impl Case<'_> {
         }
     }
 
-    /// Waits for its next attempt, or for a person when it has failed by itself for too long.
+    /// Waits for its next attempt: nothing is lost by trying until it expires. What breaks adapters down waits for a person.
     fn waiting(&self, reason: Reason, retry_after: Option<std::time::Duration>, scope: Scope) -> Ending {
         let (engine, attempt) = (self.engine, self.load.attempt());
         let settings = &engine.settings;
         let again = self.load.rows.iter().all(|(row, _)| row.state.reason() == Some(reason));
         if scope == Scope::Delivery && reason == Reason::AdapterPanicked && again && attempt >= settings.panics_max {
             return self.held(Reason::AdapterPanicked, Attempted::Yes);
-        }
-        if scope == Scope::Delivery && attempt >= settings.attempts_max {
-            return self.held(Reason::AttemptsExhausted, Attempted::Yes);
         }
         let wait = settings.delivery_backoff.wait_asked(attempt, retry_after, engine.entropy.unit());
         let left = self.load.envelope.header.expires_at.since(engine.clock.now());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use adapters_sdk::relay::{Relay, ReturnFault};
 use bytes::Bytes;
 use futures::FutureExt;
+use gateway_evidence::{Event, Receipt};
 use gateway_model::id::GatewayId;
 use gateway_model::{Reason, Timestamp};
 use gateway_store::claim::ReturnLease;
@@ -14,6 +15,9 @@ use gateway_store::settle::{ReturnState, SettleReturn};
 
 use crate::Core;
 use crate::gate::Sign;
+
+/// A refusal waits as long as this many failures more: it does not pass by itself as quickly as a silence does.
+const REFUSAL_WEIGHT: u32 = 6;
 
 type Verdict = Result<(), ReturnFault>;
 
@@ -72,11 +76,27 @@ fn state(engine: &Core, row: &ReturnRow, verdict: Verdict) -> ReturnState {
             let wait = engine.settings.delivery_backoff.wait(failures, engine.entropy.unit());
             ReturnState::Waiting { due: engine.clock.steady().plus(wait), reason }
         }
-        Err(ReturnFault { reason, retryable: false }) => {
-            tracing::error!(gateway = %row.to, %reason, "a receipt is refused on its way back");
-            ReturnState::Held { reason }
-        }
+        Err(ReturnFault { reason, retryable: false }) => refused(engine, row, reason),
     }
+}
+
+/// The other gateway's trust or store may be behind ours: what it refuses today it may take tomorrow. Only what nobody can read is given up.
+fn refused(engine: &Core, row: &ReturnRow, reason: Reason) -> ReturnState {
+    let envelope_id = about(row);
+    if reason == Reason::RequestMalformed {
+        tracing::error!(%envelope_id, gateway = %row.to, %reason, "a receipt is refused for good on its way back");
+        return ReturnState::Held { reason };
+    }
+    let failures = row.attempts.saturating_add(1).saturating_add(REFUSAL_WEIGHT);
+    let wait = engine.settings.delivery_backoff.wait(failures, engine.entropy.unit());
+    tracing::warn!(%envelope_id, gateway = %row.to, %reason, ?wait, "a receipt is refused on its way back; it is brought again");
+    ReturnState::Waiting { due: engine.clock.steady().plus(wait), reason }
+}
+
+/// The envelope that a receipt is about, for the log.
+fn about(row: &ReturnRow) -> String {
+    let event = Receipt::decode(&row.receipt).and_then(|receipt| Event::decode(&receipt.event));
+    event.map(|event| event.envelope_id.to_string()).unwrap_or_default()
 }
 
 /// When every receipt fails for the same reason of the other side's, the gateway is down; any other answer is an answer.
