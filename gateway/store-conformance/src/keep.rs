@@ -10,9 +10,9 @@ use gateway_store::settle::{ReturnState, Settle, SettleReturn};
 use gateway_store::{Pressure, StoreError};
 use proto::v1;
 
-use crate::fixture::{OURS, draft, log_signer};
+use crate::fixture::{OTHER, OURS, draft, gateway_id, log_signer};
 use crate::suite::{
-    LEASE, Suite, acceptance, acceptance_for, at, back, change, delivery_id, foreign, key, lease_of, record,
+    LEASE, RETRY_MAX, Suite, acceptance, acceptance_for, at, back, change, delivery_id, foreign, key, lease_of, record,
     settlement, verified, waiting,
 };
 
@@ -153,6 +153,28 @@ pub async fn whoever_opens_a_store_hears_of_its_work(suite: Suite) {
     let suite = suite.reopen().await;
     assert_eq!(suite.store.next_due().await.unwrap(), Some(at(0)));
     assert_eq!(suite.store.due_lanes(at(0), 10).await.unwrap().len(), 1);
+}
+
+/// A clock that ran ahead must not put work off for years: after a start that knows the time it is due. Everything else wakes as it did.
+pub async fn what_a_fast_clock_put_off_is_due_after_a_restart(suite: Suite) {
+    let (years, soon) = (1_000_000_000, 100 + RETRY_MAX.as_secs());
+    let late = suite.accept(1, "a", years).await.seq;
+    suite.accept(2, "a", soon).await;
+    let awaited = suite.accept(3, "b", 0).await.seq;
+    let lease = lease_of(&suite.claim("b", 0).await[0]);
+    let forwarded = DeliveryState::Forwarded { next: gateway_id(OTHER) };
+    let returns = vec![back(ReturnWhat::ThisLeaf, years), back(ReturnWhat::ThisLeaf, soon)];
+    suite.settle(Settle { wake: Some(at(years)), returns, ..settlement(lease, 1, forwarded) }).await;
+
+    let suite = suite.reopen_at(100).await;
+    assert_eq!(suite.store.next_due().await.unwrap(), Some(at(100)));
+    let row = suite.row(late).await;
+    assert_eq!((row.state, row.wake, row.attempts), (waiting(100), Some(at(100)), 0));
+    let due: Vec<_> = suite.claim("a", 100).await.iter().map(|leased| lease_of(leased).delivery).collect();
+    assert_eq!(due, [delivery_id(1)]);
+    suite.claim_return("back", 100).await;
+    assert_eq!(suite.claim("back", soon).await.len(), 2, "the other one, and the first, whose lease has run out");
+    assert_eq!(suite.row(awaited).await.wake, Some(at(years)), "what is awaited has a date of its own");
 }
 
 /// After closing nothing is acknowledged that would not be kept.

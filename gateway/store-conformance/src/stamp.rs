@@ -113,6 +113,7 @@ macro_rules! store_suite {
             tokens_go_on_rising_after_a_restart,
             the_log_goes_on_after_a_restart,
             whoever_opens_a_store_hears_of_its_work,
+            what_a_fast_clock_put_off_is_due_after_a_restart,
             a_closed_store_takes_no_steps,
         }
     };

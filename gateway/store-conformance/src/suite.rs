@@ -25,12 +25,18 @@ use crate::fixture::{Fixture, OTHER, OURS, START, gateway_id, log_signer};
 /// How long a lease holds here.
 pub const LEASE: Duration = Duration::from_secs(60);
 
+/// The longest span between two attempts here.
+pub const RETRY_MAX: Duration = Duration::from_secs(3_600);
+
 /// What a backend gives to the suite: a place that is empty at first, and a way to open it.
 #[async_trait]
 pub trait Backend: Send + Sync {
     /// Opens the store at this backend's place, with a log signed by `signer`. When it has been opened before, that store has been closed
     /// and dropped, and everything that it kept is there again.
     async fn open(&self, signer: NoteSigner) -> Arc<dyn Store>;
+
+    /// The same at `now`, with [`RETRY_MAX`] as the longest span between two attempts.
+    async fn open_at(&self, signer: NoteSigner, now: Timestamp) -> Arc<dyn Store>;
 }
 
 /// A store under test.
@@ -70,6 +76,15 @@ impl Suite {
         store.close().await;
         drop(store);
         let store = backend.open(log_signer(OURS)).await;
+        Self { store, fixture, backend }
+    }
+
+    /// The same `now` seconds after [`START`], as a start that knows the time does.
+    pub async fn reopen_at(self, now: u64) -> Self {
+        let Self { store, fixture, backend } = self;
+        store.close().await;
+        drop(store);
+        let store = backend.open_at(log_signer(OURS), at(now)).await;
         Self { store, fixture, backend }
     }
 

@@ -6,16 +6,16 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use gateway_model::Reason;
 use gateway_model::note::NoteSigner;
 use gateway_model::state::{DeliveryState, DeliveryStatus};
+use gateway_model::{Reason, Timestamp};
 use gateway_store::claim::{Claim, ReturnWhat};
 use gateway_store::faulty::{Fault, Faults, FaultyStore, Gate, Step};
 use gateway_store::memory::MemoryStore;
 use gateway_store::settle::{ReturnState, Settle, SettleReturn};
 use gateway_store::{Pressure, Store, StoreError};
 use gateway_store_conformance::suite::{
-    LEASE, acceptance, at, back, change, delivery_id, foreign, lane, lease_of, record, settlement, waiting,
+    LEASE, RETRY_MAX, acceptance, at, back, change, delivery_id, foreign, lane, lease_of, record, settlement, waiting,
 };
 use gateway_store_conformance::{Backend, Suite};
 
@@ -39,6 +39,14 @@ impl Backend for Faulty {
             Some(memory) => Arc::new(memory.reopen()),
             None => Arc::new(MemoryStore::new(signer)),
         };
+        let (store, faults) = FaultyStore::new(memory.clone());
+        (inner.memory, inner.faults) = (Some(memory), Some(faults));
+        Arc::new(store)
+    }
+
+    async fn open_at(&self, _: NoteSigner, now: Timestamp) -> Arc<dyn Store> {
+        let mut inner = self.0.lock().unwrap();
+        let memory = Arc::new(inner.memory.as_ref().unwrap().reopen_at(now, RETRY_MAX));
         let (store, faults) = FaultyStore::new(memory.clone());
         (inner.memory, inner.faults) = (Some(memory), Some(faults));
         Arc::new(store)

@@ -13,6 +13,7 @@ use gateway_model::note::NoteSigner;
 use gateway_store::Store;
 use gateway_store::memory::{MemoryParts, MemoryStore};
 use gateway_store::parts::PartStore;
+use gateway_store_conformance::suite::RETRY_MAX;
 use gateway_store_conformance::{Backend, PartBackend};
 
 gateway_store_conformance::store_suite!(Memory::default());
@@ -30,6 +31,12 @@ impl Backend for Memory {
             Some(store) => store.reopen(),
             None => MemoryStore::new(signer),
         };
+        kept.insert(Arc::new(store)).clone()
+    }
+
+    async fn open_at(&self, _: NoteSigner, now: Timestamp) -> Arc<dyn Store> {
+        let mut kept = self.0.lock().unwrap();
+        let store = kept.as_ref().unwrap().reopen_at(now, RETRY_MAX);
         kept.insert(Arc::new(store)).clone()
     }
 }

@@ -22,6 +22,7 @@
 //!
 //! After a failed fsync nothing is acknowledged until the process has restarted; [`EmbeddedStore::failed`] tells the server to end.
 
+mod ahead;
 mod batch;
 mod check;
 mod claim;

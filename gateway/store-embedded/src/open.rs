@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use gateway_evidence::{Checkpoint, Log};
+use gateway_model::Timestamp;
 use gateway_model::note::VerifierKey;
 use rusqlite::Connection;
 
@@ -24,7 +25,7 @@ use crate::shared::Shared;
 use crate::store::EmbeddedStore;
 use crate::work::Work;
 use crate::writer::{self, Writer};
-use crate::{claim, evidence};
+use crate::{ahead, claim, evidence};
 
 /// The database.
 const DATABASE: &str = "store.db";
@@ -63,6 +64,9 @@ pub(crate) fn open(options: OpenOptions) -> Result<EmbeddedStore, OpenError> {
     raise_boot(&connection, &path, &mut head)?;
     acknowledged.write(head.commits.unsigned_abs()).map_err(file(&acknowledged_path))?;
     writer::checkpoint(&connection, "TRUNCATE").map_err(|failure| refuse(&path, failure))?;
+    if let Some(now) = options.now {
+        wake_what_lies_too_far_ahead(&connection, &path, now, now.plus(options.retry_max))?;
+    }
     start(options, Opened { path, connection, head, acknowledged, checkpoint, lock })
 }
 
@@ -259,6 +263,27 @@ fn raise_boot(connection: &Connection, path: &Path, head: &mut Head) -> Result<(
     head.boot += 1;
     head.commits += 1;
     head.write(connection).map_err(|failure| refuse(path, failure))
+}
+
+/// On a full disk it is left for a later start: what can be delivered in time must not wait for it.
+fn wake_what_lies_too_far_ahead(
+    connection: &Connection,
+    path: &Path,
+    now: Timestamp,
+    latest: Timestamp,
+) -> Result<(), OpenError> {
+    match ahead::bring_back(connection, now, latest) {
+        Ok(0) => Ok(()),
+        Ok(count) => {
+            tracing::warn!(count, "work would have waited too long: a clock ran ahead; it is due now");
+            Ok(())
+        }
+        Err(failure) if failure.trouble() == Trouble::Full => {
+            tracing::error!(file = %path.display(), "the disk is full: work that a fast clock put off stays put off");
+            Ok(())
+        }
+        Err(failure) => Err(refuse(path, failure)),
+    }
 }
 
 fn has_content(path: &Path) -> bool {

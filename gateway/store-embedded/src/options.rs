@@ -1,7 +1,9 @@
 //! How a store is opened, and why it may not be.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use gateway_model::Timestamp;
 use gateway_model::note::NoteSigner;
 
 /// How a store is opened.
@@ -15,6 +17,11 @@ pub struct OpenOptions {
     pub synchronous: Synchronous,
     /// Below so many free bytes the door is closed and nothing more is accepted; deliveries go on.
     pub free_bytes_min: u64,
+    /// When it is opened. With it, whatever waits to be tried again and would wake later than `retry_max` from then is due at once: a clock
+    /// that ran ahead has set that wake-up. Without it, wake-ups stay as they are.
+    pub now: Option<Timestamp>,
+    /// The longest span between two attempts.
+    pub retry_max: Duration,
     /// Connections for reading.
     pub readers: usize,
     /// Steps that may wait for the writer.
@@ -42,6 +49,8 @@ impl OpenOptions {
             signer,
             synchronous: Synchronous::Full,
             free_bytes_min: 256 * 1024 * 1024,
+            now: None,
+            retry_max: Duration::from_secs(60 * 60),
             readers: 4,
             queue_steps_max: 4_096,
             queue_bytes_max: 64 * 1024 * 1024,

@@ -13,6 +13,7 @@ use gateway_model::note::NoteSigner;
 use gateway_store::Store;
 use gateway_store::parts::PartStore;
 use gateway_store_conformance::fixture::START;
+use gateway_store_conformance::suite::RETRY_MAX;
 use gateway_store_conformance::{Backend, PartBackend};
 use gateway_store_embedded::{EmbeddedStore, FileParts, OpenOptions, PartLimits};
 use tempfile::TempDir;
@@ -24,6 +25,11 @@ impl Backend for Embedded {
     async fn open(&self, signer: NoteSigner) -> Arc<dyn Store> {
         let options = OpenOptions { free_bytes_min: 0, ..OpenOptions::new(self.0.path(), signer) };
         Arc::new(EmbeddedStore::open(options).unwrap())
+    }
+
+    async fn open_at(&self, signer: NoteSigner, now: Timestamp) -> Arc<dyn Store> {
+        let options = OpenOptions { free_bytes_min: 0, ..OpenOptions::new(self.0.path(), signer) };
+        Arc::new(EmbeddedStore::open(OpenOptions { now: Some(now), retry_max: RETRY_MAX, ..options }).unwrap())
     }
 }
 

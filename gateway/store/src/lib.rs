@@ -15,6 +15,8 @@
 //! 5. A settlement clears the old wake-up and sets the new one in the same commit. So does a change, and a record that brings a state.
 //! 6. After a failed fsync nothing more is acknowledged: every later step is [`StoreError::Unavailable`] until the process has restarted.
 //! 7. Dropping the future of a step does not undo it: the step is either durable or not, and reading back by id tells which.
+//! 8. A store that is told at its opening what time it is leaves no work asleep that a clock which ran ahead has put off: a Waiting delivery or
+//!    a receipt on its way back whose wake-up lies further ahead than the longest span between two attempts is due then.
 
 pub mod accept;
 pub mod change;

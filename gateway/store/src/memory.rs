@@ -55,6 +55,13 @@ impl MemoryStore {
         Self::on(self.kept.clone())
     }
 
+    /// The same at `now`: whatever waits to be tried again and would wake later than `retry_max` from then is due at once, since a clock that
+    /// ran ahead has set that wake-up.
+    pub fn reopen_at(&self, now: Timestamp, retry_max: Duration) -> Self {
+        self.state().wake_what_lies_too_far_ahead(now, now.plus(retry_max));
+        self.reopen()
+    }
+
     fn on(kept: Arc<Kept>) -> Self {
         // Whoever opens has not heard of any wake-up yet.
         kept.woken.notify_one();

@@ -84,6 +84,13 @@ impl WayBack {
         Ok(Some((Self::read(row)?, gateway_store::claim::Lane::new(name))))
     }
 
+    /// Sets the wake-up of one.
+    pub(crate) fn wake_at(connection: &Connection, id: i64, wake: Timestamp) -> Result<(), Failure> {
+        let Some((mut row, _)) = Self::at(connection, id)? else { return Ok(()) };
+        row.wake = Some(wake);
+        row.update(connection)
+    }
+
     pub(crate) fn insert(&self, connection: &Connection) -> Result<(), Failure> {
         let mut insert = connection.prepare_cached(
             "INSERT INTO way_back (id, gateway, lane, wake, attempts, leaf, foreign_position, reason, sum)

@@ -71,6 +71,15 @@ impl Queue {
         self.lanes.values().filter_map(|items| items.first()).map(|(wake, _)| *wake).min()
     }
 
+    /// What wakes after `latest`, each with its lane.
+    pub(super) fn later_than(&self, latest: Timestamp) -> Vec<(Item, Lane)> {
+        let is_late = |(wake, _): &&(Timestamp, Item)| *wake > latest;
+        let late = |(lane, items): (&Lane, &BTreeSet<(Timestamp, Item)>)| {
+            items.iter().rev().take_while(is_late).map(|(_, item)| (*item, lane.clone())).collect::<Vec<_>>()
+        };
+        self.lanes.iter().flat_map(late).collect()
+    }
+
     fn lease(&mut self, item: Item, lane: &Lane, until: Timestamp) -> u64 {
         let slot = self.slots.entry(item).or_default();
         slot.token += 1;

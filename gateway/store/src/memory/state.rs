@@ -242,6 +242,22 @@ impl State {
         Ok(taken)
     }
 
+    /// Wakes at `now` what waits to be tried again and would wake after `latest`.
+    pub(super) fn wake_what_lies_too_far_ahead(&mut self, now: Timestamp, latest: Timestamp) {
+        for (item, lane) in self.queue.later_than(latest) {
+            match item {
+                Item::Return(_) => self.queue.set(item, &lane, Some(now)),
+                Item::Delivery(id) => {
+                    let Some(row) = self.deliveries.get_mut(&id) else { continue };
+                    if let DeliveryState::Waiting { due, .. } = &mut row.state {
+                        (*due, row.wake) = (now, Some(now));
+                        self.queue.set(item, &lane, row.wake);
+                    }
+                }
+            }
+        }
+    }
+
     pub(super) fn queue(&self) -> &Queue {
         &self.queue
     }
