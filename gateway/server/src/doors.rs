@@ -2,6 +2,7 @@
 
 mod deadline;
 pub mod directory;
+mod fit;
 mod follow;
 pub mod operate;
 mod pace;

@@ -75,8 +75,9 @@ impl Trace {
         let request = v1::TrackRequest { sender: sender.clone(), envelope_id: envelope_id.clone() };
         let track = client.track(request).await?.into_inner();
         let request = v1::GetReceiptRequest { sender: sender.clone(), envelope_id: envelope_id.clone() };
-        let receipts = client.get_receipt(request).await?.into_inner().receipts;
-        Ok(timeline_of(sender, envelope_id, track, receipts))
+        let found = client.get_receipt(request).await?.into_inner();
+        let timeline = timeline_of(sender, envelope_id, track, found.receipts);
+        Ok(v1::TimelineResponse { cut: found.cut, ..timeline })
     }
 }
 
@@ -104,7 +105,7 @@ fn timeline_of(
         local: event.gateway == first.gateway,
         receipt: Some(receipt),
     };
-    v1::TimelineResponse { envelopes: vec![envelope], entries: events.into_iter().map(entry).collect() }
+    v1::TimelineResponse { envelopes: vec![envelope], entries: events.into_iter().map(entry).collect(), cut: false }
 }
 
 fn is_no_operator(status: &tonic::Status) -> bool {

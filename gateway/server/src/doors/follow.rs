@@ -15,11 +15,14 @@ use gateway_store::rows::{DeliveryRow, EnvelopeRow, EnvelopeSeq};
 use proto::v1;
 use tonic::Status;
 
+use super::fit::{ANSWER_BYTES_MAX, Fitted};
 use super::pipeline::Answers;
-use super::{Caller, Doors, Lasting, Place, wire};
+use super::{Caller, Doors, Lasting, Place, fit, wire};
 
 /// Events of one envelope in one answer.
 const RECEIPTS_MAX: usize = 1_024;
+/// How many times as many are looked at for those that matter most.
+const PAGES_MAX: usize = 64;
 /// Events that a watcher reads at once.
 const EVENTS_AT_ONCE: usize = 64;
 /// A watcher reads again after this long even when nothing was told.
@@ -56,21 +59,30 @@ pub(super) async fn track(
     })
 }
 
-/// Gives the receipts of an envelope, oldest first.
+/// Gives the receipts of an envelope, oldest first; when they are too many: the first, the final and the newest.
 pub(super) async fn receipts(
     doors: &Doors,
     caller: &Caller,
     sender: &str,
     envelope_id: &str,
-) -> Result<Vec<v1::Receipt>, Refusal> {
+) -> Result<v1::GetReceiptResponse, Refusal> {
     let seen = find(doors, caller, sender, envelope_id).await?;
-    let events = doors.engine.store().events(seen.row.seq, None, RECEIPTS_MAX).await.map_err(unavailable)?;
-    Ok(events
-        .iter()
-        .map(|event| &event.receipt)
-        .filter(|receipt| seen.view.shows(receipt))
-        .map(Receipt::to_wire)
-        .collect())
+    let mut fitted = Fitted::new(RECEIPTS_MAX, ANSWER_BYTES_MAX);
+    let (mut after, mut pages_left, mut at_the_end) = (None, PAGES_MAX, false);
+    while !at_the_end && pages_left > 0 {
+        let events = doors.engine.store().events(seen.row.seq, after, RECEIPTS_MAX).await.map_err(unavailable)?;
+        for receipt in events.iter().map(|event| &event.receipt).filter(|receipt| seen.view.shows(receipt)) {
+            fitted.push(receipt.to_wire(), fit::is_final(receipt));
+        }
+        after = events.last().map(|event| event.position).or(after);
+        at_the_end = events.len() < RECEIPTS_MAX;
+        pages_left -= 1;
+    }
+    if !at_the_end {
+        fitted.cut();
+    }
+    let (receipts, cut) = fitted.finish();
+    Ok(v1::GetReceiptResponse { receipts, cut })
 }
 
 /// Streams the events of an envelope: those that have been, then each new one, until every delivery is final or the gateway drains.

@@ -12,7 +12,8 @@ use proto::v1;
 use proto::v1::operate_service_server::OperateService;
 use tonic::{Request, Response, Status};
 
-use super::{Caller, Doors, wire};
+use super::fit::{ANSWER_BYTES_MAX, Fitted};
+use super::{Caller, Doors, fit, wire};
 
 /// Rows of a page when the caller does not say.
 const PAGE_ROWS_DEFAULT: u32 = 50;
@@ -41,11 +42,17 @@ impl OperateService for OperateDoor {
         let about = about(&caller, &request.into_inner()).map_err(|refusal| caller.status(&refusal))?;
         let operate = self.operate();
         let timeline = self.0.within(&caller, operate.timeline(&about)).await?;
-        let envelopes = timeline.envelopes.iter();
-        Ok(Response::new(v1::TimelineResponse {
-            envelopes: envelopes.map(|(row, deliveries)| self.envelope(row, deliveries, &caller)).collect(),
-            entries: timeline.entries.iter().map(entry).collect(),
-        }))
+        let mut envelopes = Fitted::new(usize::MAX, ANSWER_BYTES_MAX / 2);
+        for (row, deliveries) in &timeline.envelopes {
+            envelopes.push(self.envelope(row, deliveries, &caller), false);
+        }
+        let mut entries = Fitted::new(usize::MAX, ANSWER_BYTES_MAX - envelopes.bytes());
+        for event in &timeline.entries {
+            entries.push(entry(event), fit::is_final(&event.receipt));
+        }
+        let ((envelopes, envelopes_cut), (entries, entries_cut)) = (envelopes.finish(), entries.finish());
+        let cut = timeline.cut || envelopes_cut || entries_cut;
+        Ok(Response::new(v1::TimelineResponse { envelopes, entries, cut }))
     }
 
     async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryResponse>, Status> {

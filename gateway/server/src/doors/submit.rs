@@ -90,7 +90,7 @@ impl SubmitService for SubmitDoor {
         let caller = self.0.caller(&request)?;
         let named = request.into_inner();
         let work = follow::receipts(&self.0, &caller, &named.sender, &named.envelope_id);
-        Ok(Response::new(v1::GetReceiptResponse { receipts: self.0.within(&caller, work).await? }))
+        Ok(Response::new(self.0.within(&caller, work).await?))
     }
 }
 

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use certs_dev::province::Plan;
+use gateway_engine::operate::Action;
 use gateway_evidence::EventKind;
+use gateway_model::id::{DeliveryId, OperatorId};
+use prost::Message as _;
 use proto::v1;
+use proto::v1::operate_service_client::OperateServiceClient;
 use proto::v1::submit_service_client::SubmitServiceClient;
 
 use crate::gateway::{Running, Site, free_ports};
@@ -104,4 +108,50 @@ async fn a_bad_or_older_file_of_its_own_does_not_keep_a_gateway_from_the_directo
         }
     }
     ladder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_hold_every_event_says_so_and_stays_below_four_mebibytes() {
+    let ports = free_ports::<3>();
+    let site = Site::planned(&Plan::sized(1, 2).with_ports(&ports));
+    // The gateway above is not there: the delivery waits, and can be held and released again and again.
+    let patient = "[retry]\nfirst = \"10m\"\n";
+    let commune = site.start_at("gw-commune", ports[0], "file = \"directory.bin\"", patient).await;
+    let mut client = SubmitServiceClient::new(site.channel(&commune, "sys-commune-onestop"));
+    let sender = site.province.cast.commune.clone();
+    let (envelope_id, envelope) = site.envelope_from(&sender, "000.00.21.H99", &[]);
+    client.submit(submission(envelope)).await.unwrap();
+    let operate = commune.engine.operate();
+    let closed = async {
+        while operate.gates().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), closed).await.unwrap();
+    let mut viewer = OperateServiceClient::new(site.channel(&commune, "operator-viewer"));
+    let listed = viewer.list(v1::ListRequest::default()).await.unwrap().into_inner();
+    let action = Action {
+        operator: OperatorId::parse("operator-an").unwrap(),
+        delivery: DeliveryId::parse(&listed.deliveries[0].delivery_id).unwrap(),
+        note: "x".repeat(8_000),
+    };
+    let named = v1::GetReceiptRequest { sender: sender.to_string(), envelope_id: envelope_id.clone() };
+    let whole = client.get_receipt(named.clone()).await.unwrap().into_inner();
+    assert!(!whole.cut);
+    for _ in 0..300 {
+        operate.hold(&action).await.unwrap();
+        operate.release(&action).await.unwrap();
+    }
+    let receipts = client.get_receipt(named).await.unwrap().into_inner();
+    assert!(receipts.cut && receipts.encoded_len() < 4 << 20, "{}", receipts.encoded_len());
+    let kinds: Vec<_> = receipts.receipts.into_iter().map(|receipt| site.verify(receipt).kind).collect();
+    assert_eq!(
+        (kinds[0], kinds[kinds.len() - 1]),
+        (EventKind::Accepted, EventKind::Released),
+        "the first and the newest"
+    );
+    let about = v1::TimelineRequest { sender: sender.to_string(), envelope_id, file_code: String::new() };
+    let timeline = viewer.timeline(about).await.unwrap().into_inner();
+    assert!(timeline.cut && timeline.encoded_len() < 4 << 20, "{}", timeline.encoded_len());
+    commune.stop().await.unwrap();
 }
