@@ -184,7 +184,7 @@ async fn a_final_receipt_that_never_comes_is_alarmed_and_then_held_for_a_person(
 }
 
 /// A receipt that `signer`'s log really has, about envelope 1.
-fn receipt_of(signer: &str, change: impl FnOnce(&mut Event)) -> bytes::Bytes {
+pub fn receipt_of(signer: &str, change: impl FnOnce(&mut Event)) -> bytes::Bytes {
     let mut event = Event {
         kind: Delivered,
         gateway: gateway(signer),
@@ -233,11 +233,12 @@ async fn a_receipt_is_believed_only_from_whom_it_concerns() {
     assert_eq!(record(DISTRICT, other_id).await.unwrap_err().reason, Reason::NotFound);
     let our_own = receipt_of(COMMUNE, |_| ());
     assert_eq!(record(DISTRICT, our_own).await.unwrap_err().reason, Reason::ReceiptInvalid);
-    // The district does not serve the land office: what it says about the delivery is kept, and moves nothing.
-    assert_eq!(record(DISTRICT, receipt_of(DISTRICT, |_| ())).await.unwrap(), RecordedAs::New);
-    assert_eq!(commune.state(1).await, forwarded);
-    // It did not go to the province from here: the province cannot bring the receipt itself.
-    assert_eq!(record(PROVINCE, receipt_of(PROVINCE, |event| event.attempt = 2)).await.unwrap(), RecordedAs::New);
+    // The district does not serve the land office: it cannot say that it was delivered there.
+    assert_eq!(record(DISTRICT, receipt_of(DISTRICT, |_| ())).await.unwrap_err().reason, Reason::HopNotAllowed);
+    // It did not go to the province from here: the province cannot fill this store with what it says about it.
+    let chatter = receipt_of(PROVINCE, |event| event.kind = Held);
+    assert_eq!(record(PROVINCE, chatter.clone()).await.unwrap_err().reason, Reason::HopNotAllowed);
+    assert_eq!(record(DISTRICT, chatter).await.unwrap(), RecordedAs::New);
     assert_eq!(commune.state(1).await, forwarded);
     assert_eq!(record(DISTRICT, receipt_of(PROVINCE, |_| ())).await.unwrap(), RecordedAs::New);
     assert_eq!(commune.state(1).await, DeliveryState::Delivered);
