@@ -13,7 +13,7 @@ use gateway_store::rows::DeliverySummary;
 use gateway_store::{Conflict, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::lane::Destination;
+use crate::lane::{Destination, Place};
 use crate::steps::deliver;
 use crate::steps::route::{self, Way};
 use crate::{Core, Engine};
@@ -94,7 +94,11 @@ impl Sweep {
             let page = engine.store.list(&query).await?;
             let now = engine.clock.now();
             for row in page.rows.iter().filter(|row| row.envelope.header.expires_at.plus(EXPIRY_SLACK) <= now) {
-                expired += usize::from(expire_row(engine, row).await?);
+                if may_be_elsewhere(row) {
+                    give_up_row(engine, row).await?;
+                } else {
+                    expired += usize::from(expire_row(engine, row).await?);
+                }
             }
             self.expiry_after = page.next;
             if self.expiry_after.is_none() {
@@ -174,6 +178,36 @@ async fn forget_bodies(engine: &Core) -> Result<usize, StoreError> {
         }
     }
     Ok(forgotten)
+}
+
+/// Whether another gateway may have it after all: then it is not called expired without asking.
+fn may_be_elsewhere(row: &DeliverySummary) -> bool {
+    let overdue = row.delivery.state.reason() == Some(Reason::ReceiptOverdue);
+    let asked = row.delivery.attempts > 0 && row.delivery.state.status() == DeliveryStatus::Waiting;
+    let place = Place::of(&row.delivery.lane);
+    let to_gateway = place.is_some_and(|place| place.destination.gateway().is_some());
+    to_gateway && (overdue || asked)
+}
+
+/// The other gateway has not answered for so long that a person has to look.
+async fn give_up_row(engine: &Core, row: &DeliverySummary) -> Result<bool, StoreError> {
+    let late = engine.clock.now() >= row.envelope.header.expires_at.plus(engine.settings.receipt_grace);
+    if !late || row.delivery.state.status() != DeliveryStatus::Waiting {
+        return Ok(false);
+    }
+    let reason = Reason::ReceiptOverdue;
+    let event = engine.event(EventKind::Held, &row.envelope, vec![row.delivery.recipient.named.clone()]);
+    let change = Change {
+        delivery: row.delivery.id,
+        expect: vec![DeliveryStatus::Waiting],
+        at: engine.clock.now(),
+        to: DeliveryState::Held { reason },
+        lane: None,
+        serving: None,
+        leaf: Event { reason: Some(reason), ..event }.encode(),
+        returns: engine.way_back(&row.envelope, ReturnWhat::ThisLeaf),
+    };
+    apply(engine, row, change).await
 }
 
 async fn expire_row(engine: &Core, row: &DeliverySummary) -> Result<bool, StoreError> {

@@ -35,6 +35,7 @@ pub(crate) struct Load {
 }
 
 /// What was tried, and what it led to.
+#[derive(Clone)]
 pub(crate) struct Attempt {
     pub(crate) result: Result,
     /// The other party: adapter or gateway; empty when nobody was asked.
@@ -42,6 +43,7 @@ pub(crate) struct Attempt {
 }
 
 /// What a walk led to.
+#[derive(Clone)]
 pub(crate) enum Result {
     /// The other side was asked.
     Asked(Outcome),

@@ -4,7 +4,12 @@ mod ending;
 mod record;
 mod returning;
 
+use std::collections::HashSet;
+
+use adapters_sdk::Outcome;
+use gateway_evidence::{Event, Receipt};
 use gateway_model::Timestamp;
+use gateway_model::id::AgencyId;
 use gateway_store::claim::Lease;
 use gateway_store::settle::Settle;
 use gateway_store::{Conflict, StoreError};
@@ -14,12 +19,36 @@ pub(crate) use record::record;
 pub(crate) use returning::bring_back;
 
 use crate::Core;
-use crate::steps::deliver::{Attempt, Load};
+use crate::steps::deliver::{Attempt, Load, Result};
 use ending::Ending;
 
 /// Makes the end of an attempt durable: new state, wake-up, leaf and receipts for the way back in one commit. When the store cannot, the
 /// lease runs out and the delivery is walked again.
 pub(crate) async fn settle(engine: &Core, snapshot: &Snapshot, load: &Load, attempt: Attempt) {
+    let (spoken_of, left_out) = share_out(load, &attempt);
+    if !spoken_of.rows.is_empty() && !left_out.rows.is_empty() {
+        settle_together(engine, snapshot, &spoken_of, attempt.clone()).await;
+        return settle_together(engine, snapshot, &left_out, attempt).await;
+    }
+    settle_together(engine, snapshot, load, attempt).await;
+}
+
+/// The other side's receipt holds for those that it speaks of, and for nobody else.
+fn share_out(load: &Load, attempt: &Attempt) -> (Load, Load) {
+    let event = match &attempt.result {
+        Result::Asked(Outcome::Taken { receipt: Some(receipt) }) => {
+            Receipt::decode(receipt).and_then(|receipt| Event::decode(&receipt.event)).ok()
+        }
+        Result::Asked(_) | Result::Instead(_) => None,
+    };
+    let (rows, empty) = load.clone().unpack();
+    let named: HashSet<&AgencyId> = event.iter().flat_map(|event| &event.recipients).collect();
+    let all = named.is_empty();
+    let (spoken_of, left_out) = rows.into_iter().partition(|(row, _)| all || named.contains(&row.recipient.named));
+    (Load { rows: spoken_of, ..empty.clone() }, Load { rows: left_out, ..empty })
+}
+
+async fn settle_together(engine: &Core, snapshot: &Snapshot, load: &Load, attempt: Attempt) {
     let ending = Ending::of(engine, snapshot, load, attempt);
     let at = engine.clock.now();
     let leases: Vec<Lease> = load.rows.iter().map(|(_, lease)| *lease).collect();

@@ -100,10 +100,12 @@ pub(crate) fn at_acceptance(
     let priority = verified.envelope().priority;
     let key = verified.key();
     let row = |recipient: &ResolvedRecipient| {
-        let (destination, state) = match way(admitted.snapshot.directory(), &engine.gateway, &recipient.serving, hops) {
-            Way::To(destination) => (destination, DeliveryState::Waiting { due: engine.clock.steady(), reason: None }),
-            Way::Nowhere(reason) => (Destination::Nowhere, DeliveryState::Held { reason }),
+        let destination = match way(admitted.snapshot.directory(), &engine.gateway, &recipient.serving, hops) {
+            Way::To(destination) => destination,
+            // The walk holds it, with its leaf and its receipt for the way back.
+            Way::Nowhere(_) => Destination::Nowhere,
         };
+        let state = DeliveryState::Waiting { due: engine.clock.steady(), reason: None };
         let lane = destination.lane(priority, &key.sender);
         NewDelivery { id: DeliveryId::new(key, &recipient.named), recipient: recipient.clone(), lane, state }
     };
@@ -112,7 +114,10 @@ pub(crate) fn at_acceptance(
 }
 
 /// The recipients that the hop asks for: all from a system, those it names from a gateway.
-fn asked<'a>(submission: &Submission, all: &'a [ResolvedRecipient]) -> Result<Vec<&'a ResolvedRecipient>, Refusal> {
+pub(crate) fn asked<'a>(
+    submission: &Submission,
+    all: &'a [ResolvedRecipient],
+) -> Result<Vec<&'a ResolvedRecipient>, Refusal> {
     let Some(relay) = &submission.relay else { return Ok(all.iter().collect()) };
     let by_name: std::collections::HashMap<&AgencyId, &ResolvedRecipient> =
         all.iter().map(|recipient| (&recipient.named, recipient)).collect();
@@ -161,7 +166,9 @@ pub fn decide_row(
         return Decision::Instead(if late { Instead::Hold(Reason::ReceiptOverdue) } else { Instead::AwaitOverdue });
     }
     if now >= expires_at {
-        return Decision::Instead(Instead::Expire);
+        // An answer may have been lost: the next gateway is asked once more. It gives its receipt again, or refuses what has expired.
+        let may_have_it = matches!(place.destination, Destination::Gateway(_));
+        return if may_have_it { Decision::HandOver } else { Decision::Instead(Instead::Expire) };
     }
     let successor = match directory.serving(&row.recipient.serving, now) {
         Serving::Itself => None,

@@ -254,6 +254,7 @@ async fn what_nobody_can_reach_is_kept_and_held_not_refused() {
         }))
         .unwrap();
     node.submit(1, &["tax"]).await.unwrap();
+    node.walk().await;
     assert_eq!(node.state(1).await, DeliveryState::Held { reason: Reason::RouteMissing });
 }
 

@@ -153,6 +153,9 @@ async fn a_new_directory_lets_what_had_no_way_go_on_by_itself() {
     };
     node.trust.replace(island(2)).unwrap();
     node.submit(1, &["ward"]).await.unwrap();
+    node.walk().await;
+    assert_eq!(node.state(1).await, DeliveryState::Held { reason: Reason::RouteMissing });
+    assert!(node.story(1).await.contains(&(COMMUNE.to_owned(), EventKind::Held)), "it has its leaf");
     let mut sweep = Sweep::default();
     assert_eq!(sweep.once(&node.engine).await.unwrap().resumed, 0);
     node.trust.replace(WORLD.changed(|content| content.version = 3)).unwrap();

@@ -80,6 +80,12 @@ impl Case<'_> {
                 Ending::told_back(self, DeliveryState::Delivered, self.leaf(EventKind::Delivered), Attempted::Yes)
             }
             (Outcome::Deferred { reason, retry_after, scope, .. }, _) => self.waiting(reason, retry_after, scope),
+            // It does not have it: had it taken it before, it would have given its receipt again.
+            (Outcome::Refused { reason: Reason::EnvelopeExpired, .. }, Destination::Gateway(_))
+                if self.has_expired() =>
+            {
+                Ending::told_back(self, DeliveryState::Expired, self.leaf(EventKind::Expired), Attempted::Yes)
+            }
             // The other gateway will not have it. Nothing is dropped: a person here can reroute, release or return it.
             (Outcome::Refused { reason, .. }, Destination::Gateway(_)) => self.held(reason, Attempted::Yes),
             (Outcome::Refused { reason, .. }, _) => {
@@ -144,9 +150,13 @@ impl Case<'_> {
         if scope == Scope::Delivery && reason == Reason::AdapterPanicked && again && attempt >= settings.panics_max {
             return self.held(Reason::AdapterPanicked, Attempted::Yes);
         }
+        if engine.clock.now() >= self.load.envelope.header.expires_at.plus(settings.receipt_grace) {
+            return self.held(Reason::ReceiptOverdue, Attempted::Yes);
+        }
         let wait = settings.delivery_backoff.wait_asked(attempt, retry_after, engine.entropy.unit());
         let left = self.load.envelope.header.expires_at.since(engine.clock.now());
-        let due = engine.clock.steady().plus(wait.min(left));
+        // After the expiry it is only asked whether the other gateway has it.
+        let due = engine.clock.steady().plus(if self.has_expired() { wait } else { wait.min(left) });
         Ending {
             to: DeliveryState::Waiting { due, reason: Some(reason) },
             wake: None,
@@ -168,7 +178,8 @@ impl Case<'_> {
             let event = receipt.verify(next.as_str(), keys).ok()?;
             let same =
                 event.kind == EventKind::Accepted && event.key() == about.key && event.envelope_digest == about.digest;
-            same.then(|| receipt.leaf_hash())
+            let all = self.load.rows.iter().all(|(row, _)| event.concerns(&row.recipient.named));
+            (same && all).then(|| receipt.leaf_hash())
         });
         if checked.is_none() {
             tracing::error!(envelope_id = %about.key.id, %next, "the next gateway's receipt does not verify");
@@ -180,6 +191,10 @@ impl Case<'_> {
         let asked = !self.counterpart.is_empty();
         let event = self.engine.event(kind, &self.load.envelope, self.load.named());
         Event { counterpart: self.counterpart.clone(), attempt: if asked { self.load.attempt() } else { 0 }, ..event }
+    }
+
+    fn has_expired(&self) -> bool {
+        self.engine.clock.now() >= self.load.envelope.header.expires_at
     }
 
     fn lane(&self, to: &Destination) -> Lane {
