@@ -52,7 +52,7 @@ use crate::operate::Operate;
 use crate::quota::QuotaBook;
 use crate::refusals::{RefusalRecord, Refusals};
 use crate::settings::Settings;
-use crate::steps::{accept, deliver, receipt, route, store, verify};
+use crate::steps::{accept, deliver, receipt, repeat, route, store, verify};
 use crate::trust::TrustHolder;
 use crate::worker::Worker;
 
@@ -264,10 +264,15 @@ impl Core {
     /// The first half of the walk: accept, verify, store.
     async fn submit(&self, submission: &Submission) -> Result<Accepted, Refusal> {
         let admitted = accept::admit(self, submission)?;
-        let verified = verify::verify(self, submission, &admitted)?;
+        let verified = match verify::verify(self, submission, &admitted) {
+            Ok(verified) => verified,
+            Err(refusal) => return repeat::or_refuse(self, submission, &admitted, refusal).await,
+        };
         accept::admit_sender(self, submission, &verified)?;
         let deliveries = route::at_acceptance(self, submission, &admitted, &verified)?;
-        store::keep_parts(self, submission, &verified).await?;
+        if let Err(refusal) = store::keep_parts(self, submission, &verified).await {
+            return repeat::or_refuse(self, submission, &admitted, refusal).await;
+        }
         store::keep(self, submission, &admitted, &verified, deliveries).await
     }
 

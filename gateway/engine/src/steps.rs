@@ -5,6 +5,8 @@ pub(crate) mod verify;
 
 pub(crate) mod store;
 
+pub(crate) mod repeat;
+
 pub mod route;
 
 pub(crate) mod deliver;

@@ -104,7 +104,7 @@ fn answer(verified: &VerifiedEnvelope, seq: EnvelopeSeq, receipt: Receipt, dupli
 
 /// The receipt that speaks of all of `recipients`. It is the first one, unless a gateway brought the rest of a broadcast later: then a repeat
 /// of that gets the receipt of that.
-async fn covering(
+pub(crate) async fn covering(
     engine: &Core,
     seq: EnvelopeSeq,
     first: Receipt,

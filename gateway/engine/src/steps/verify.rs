@@ -12,16 +12,30 @@ use crate::{Core, Submission};
 
 /// Verifies a submission by the trust that it was admitted under.
 pub(crate) fn verify(engine: &Core, submission: &Submission, admitted: &Admitted) -> Result<VerifiedEnvelope, Refusal> {
-    let first = first_acceptance(submission, &admitted.snapshot, admitted.now);
-    let time = VerifyTime { now: admitted.now, at: first.as_ref().map_or(admitted.now, |first| first.at) };
+    verify_at(engine, submission, &admitted.snapshot, admitted.now)
+}
+
+/// Verifies a submission as if the clock said `now`.
+pub(crate) fn verify_at(
+    engine: &Core,
+    submission: &Submission,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Result<VerifiedEnvelope, Refusal> {
+    let first = first_acceptance(submission, snapshot, now);
+    let time = VerifyTime { now, at: first.as_ref().map_or(now, |first| first.at) };
     let raw = RawEnvelope { signed: submission.signed.clone() };
-    let verified = gateway_verify::verify(&raw, &admitted.snapshot, &submission.hop, time)?;
+    let verified = gateway_verify::verify(&raw, snapshot, &submission.hop, time)?;
     if let Some(first) = first {
         // Its time was believed before it was known what it is about: now it is.
         let same = first.digest == verified.digest() && first.key == *verified.key();
         if !same {
             tracing::warn!(gateway = %engine.gateway, hop = %submission.hop, "a first receipt is about another envelope");
             return Err(Refusal::new(Reason::ReceiptInvalid).at("first_accepted"));
+        }
+        if first.at < verified.envelope().created_at.minus(limits::CLOCK_SKEW_MAX) {
+            // Accepted before it was made: that gateway's time is not believed.
+            return gateway_verify::verify(&raw, snapshot, &submission.hop, VerifyTime { now, at: now });
         }
     }
     Ok(verified)
@@ -39,7 +53,9 @@ fn first_acceptance(submission: &Submission, snapshot: &Snapshot, now: Timestamp
     let gateway = snapshot.directory().gateway(relay.hops.first()?)?;
     let receipt = Receipt::decode(relay.first_accepted.as_ref()?).ok()?;
     let event = receipt.verify(gateway.id.as_str(), &gateway.log_keys).ok()?;
-    let plausible = event.kind == EventKind::Accepted && event.at <= now.plus(limits::CLOCK_SKEW_MAX);
+    // Only the sender's own gateway says when it was accepted: another could make an expired certificate young again.
+    let serves = snapshot.directory().gateway_of(&event.sender).is_some_and(|home| home.id == gateway.id);
+    let plausible = serves && event.kind == EventKind::Accepted && event.at <= now.plus(limits::CLOCK_SKEW_MAX);
     plausible.then(|| FirstAcceptance { at: event.at.min(now), key: event.key(), digest: event.envelope_digest })
 }
 
