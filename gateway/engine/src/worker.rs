@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_secs(1);
 const LANES_LOOKED_AT: usize = 1_024;
 /// Lanes looked at, at most.
 const LANES_LOOKED_AT_MAX: usize = 65_536;
+/// After a look at work that cannot be taken: a flood of envelopes for a closed gate does not buy a look for each.
+const REST: Duration = Duration::from_millis(20);
 /// Pause after a look, for each lane beyond the first thousand: a huge look is not repeated at once.
 const PAUSE_PER_LANE: Duration = Duration::from_micros(2);
 /// Claims in a row before the loop looks up.
@@ -77,19 +79,26 @@ impl Worker {
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut trust = self.engine.trust.changes();
         loop {
-            let wake = match self.fill().await {
-                Ok(filled) => self.next_look(&filled).await,
+            let (wake, rest) = match self.fill().await {
+                Ok(filled) => (self.next_look(&filled).await, filled.claimed == 0 && filled.blocked > 0),
                 Err(error) => {
                     self.engine.metrics.store_fault();
                     tracing::warn!(%error, "no work could be taken from the store");
-                    self.engine.clock.steady().plus(TICK)
+                    (self.engine.clock.steady().plus(TICK), true)
                 }
             };
             let engine = self.engine.clone();
+            let rested = engine.clock.steady().plus(if rest { REST } else { Duration::ZERO });
+            let woken = async {
+                if rest {
+                    engine.clock.sleep_until(rested).await;
+                }
+                engine.store.woken().await;
+            };
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(done) = self.tasks.join_next() => self.finish_all(done),
-                () = engine.store.woken() => {}
+                () = woken => {}
                 changed = trust.changed() => {
                     if changed.is_ok() {
                         engine.gates().try_all_now(engine.clock.steady());
