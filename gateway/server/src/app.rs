@@ -248,9 +248,10 @@ async fn open_store(
     // Envelopes are nobody else's to read, whatever the umask says.
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file)?;
     notice::forget_addresses(&folder).map_err(file)?;
-    let options = OpenOptions { free_bytes_min: config.store.free_bytes_min, ..OpenOptions::new(&folder, signer) };
+    let (free_bytes_min, now) = (config.store.free_bytes_min, Some(clock.now()));
+    let options = OpenOptions { free_bytes_min, now, ..OpenOptions::new(&folder, signer) };
     let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(options)).await??;
-    let limits = PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min: config.store.free_bytes_min };
+    let limits = PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min, ..PartLimits::default() };
     let (parts, clock) = (folder.join("parts"), clock.clone());
     let parts = tokio::task::spawn_blocking(move || FileParts::open(parts, limits, move || clock.now())).await??;
     Ok((Arc::new(store), Arc::new(parts)))

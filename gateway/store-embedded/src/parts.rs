@@ -12,10 +12,11 @@
 //! `<owner>` is the beginning of the SHA-256 of the hop. "Is this digest here?" is answered from the owner's own files alone. When a part was
 //! last touched is the newest modification time of its files. Nothing is cleaned at the start: a broken upload can go on after it.
 
+mod room;
 mod upload;
 mod verified;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use gateway_store::parts::{Missing, PartError, PartFault, PartStore, PartWriter}
 use tokio::io::AsyncRead;
 
 use crate::batch::lock;
+use room::Room;
 
 const OWNER_BYTES: usize = 16;
 const UPLOAD: &str = "upload";
@@ -45,13 +47,19 @@ pub struct FileParts {
 pub struct PartLimits {
     /// Bytes of one part.
     pub part_bytes_max: u64,
-    /// No upload begins or goes on when it would leave fewer bytes free.
+    /// No upload begins or goes on when it, and all that are under way, would leave fewer bytes free.
     pub free_bytes_min: u64,
+    /// Bytes that one owner has begun or uploaded since the start and that no envelope was checked for yet; each part counts for 64 KiB at least.
+    pub unnamed_bytes_max: u64,
 }
 
 impl Default for PartLimits {
     fn default() -> Self {
-        Self { part_bytes_max: limits::PART_BYTES_MAX, free_bytes_min: 256 * 1024 * 1024 }
+        Self {
+            part_bytes_max: limits::PART_BYTES_MAX,
+            free_bytes_min: 256 * 1024 * 1024,
+            unnamed_bytes_max: 4 * 1024 * 1024 * 1024,
+        }
     }
 }
 
@@ -60,8 +68,9 @@ pub(crate) struct Files {
     folder: PathBuf,
     limits: PartLimits,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
-    /// Uploads under way. The lock is also held while files are touched or removed, so that a sweep sees every touch.
-    busy: Mutex<HashSet<PathBuf>>,
+    free_bytes: Box<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>,
+    /// Uploads under way, and what they take. The lock is also held while files are touched or removed, so that a sweep sees every touch.
+    busy: Mutex<Room>,
 }
 
 impl FileParts {
@@ -74,13 +83,23 @@ impl FileParts {
         limits: PartLimits,
         now: impl Fn() -> Timestamp + Send + Sync + 'static,
     ) -> Result<Self, PartError> {
+        Self::open_on(folder, limits, now, free_bytes)
+    }
+
+    fn open_on(
+        folder: impl Into<PathBuf>,
+        limits: PartLimits,
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+        free_bytes: impl Fn(&Path) -> io::Result<u64> + Send + Sync + 'static,
+    ) -> Result<Self, PartError> {
         let folder = folder.into();
         fs::create_dir_all(&folder).map_err(|source| failed(&folder, source))?;
         sync(&folder)?;
         if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
             sync(above)?;
         }
-        Ok(Self { files: Arc::new(Files { folder, limits, now: Box::new(now), busy: Mutex::default() }) })
+        let (now, free_bytes) = (Box::new(now), Box::new(free_bytes));
+        Ok(Self { files: Arc::new(Files { folder, limits, now, free_bytes, busy: Mutex::default() }) })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -140,7 +159,7 @@ impl Files {
     }
 
     fn check(&self, owner: &str, part: &PartRef) -> Result<Option<PartFault>, PartError> {
-        let gate = lock(&self.busy);
+        let mut busy = lock(&self.busy);
         let whole = self.whole(&part.digest);
         let size = match self.length(&self.owned(owner, &part.digest))? {
             Some(_) => self.length(&whole)?,
@@ -151,7 +170,7 @@ impl Files {
             Some(actual) if actual != part.size => Ok(Some(PartFault::OtherSize { digest: part.digest, actual })),
             Some(_) => {
                 self.touch(&whole)?;
-                drop(gate);
+                busy.discharge(owner, &part.digest);
                 Ok(None)
             }
         }
@@ -176,10 +195,10 @@ impl Files {
 
     /// Removes all files of one part, unless one of them has been touched or is being written. Gives the bytes freed.
     fn remove(&self, digest: &Digest, before: Timestamp) -> Result<u64, PartError> {
-        let busy = lock(&self.busy);
+        let mut busy = lock(&self.busy);
         let entries = entries(&self.folder_of(digest))?;
         let files: Vec<&Entry> = entries.iter().filter(|entry| entry.digest == *digest).collect();
-        if files.iter().any(|entry| entry.touched >= before || busy.contains(&entry.path)) {
+        if files.iter().any(|entry| entry.touched >= before || busy.is_busy(&entry.path)) {
             return Ok(0);
         }
         let mut freed = 0;
@@ -187,7 +206,7 @@ impl Files {
             remove_file(&entry.path)?;
             freed += entry.bytes;
         }
-        drop(busy);
+        busy.forget(digest);
         Ok(freed)
     }
 
@@ -201,10 +220,8 @@ impl Files {
         file.set_modified(system_time((self.now)()))
     }
 
-    fn has_room_for(&self, bytes: u64) -> Result<bool, PartError> {
-        let disk = rustix::fs::statvfs(&self.folder).map_err(|error| failed(&self.folder, error.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        Ok(free >= bytes.saturating_add(self.limits.free_bytes_min))
+    fn free_bytes(&self) -> Result<u64, PartError> {
+        (self.free_bytes)(&self.folder).map_err(|source| failed(&self.folder, source))
     }
 
     fn length(&self, path: &Path) -> Result<Option<u64>, PartError> {
@@ -230,6 +247,11 @@ impl Files {
     fn folder_of(&self, digest: &Digest) -> PathBuf {
         self.folder.join(hex::encode(&digest.0[..1]))
     }
+}
+
+fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// One file of a part.

@@ -12,6 +12,7 @@ use gateway_model::hash::Hasher;
 use gateway_store::accept::PartRef;
 use gateway_store::parts::{PartError, PartWriter};
 
+use super::room::STRIDE;
 use super::{Files, blocking, failed, remove_file, sync};
 use crate::batch::lock;
 
@@ -25,12 +26,15 @@ pub(super) struct Upload {
 
 struct State {
     files: Arc<Files>,
+    owner: String,
     part: PartRef,
     path: PathBuf,
     owned: PathBuf,
     file: File,
     hasher: Hasher,
     received: u64,
+    /// There was room for the bytes up to here.
+    room_until: u64,
     _busy: Busy,
 }
 
@@ -42,7 +46,7 @@ struct Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        lock(&self.files.busy).remove(&self.path);
+        lock(&self.files.busy).leave(&self.path);
     }
 }
 
@@ -52,7 +56,7 @@ pub(super) fn begin(files: Arc<Files>, owner: &str, part: PartRef, offset: u64) 
         return Err(PartError::TooLong);
     }
     let path = files.uploaded(owner, &part.digest);
-    if !lock(&files.busy).insert(path.clone()) {
+    if !lock(&files.busy).enter(&path) {
         return Err(PartError::Busy);
     }
     let busy = Busy { files: files.clone(), path: path.clone() };
@@ -60,9 +64,11 @@ pub(super) fn begin(files: Arc<Files>, owner: &str, part: PartRef, offset: u64) 
     if offset != 0 && offset != received {
         return Err(PartError::Offset { received });
     }
-    if !files.has_room_for(part.size - offset)? {
-        return Err(PartError::Full);
-    }
+    let free = files.free_bytes()?;
+    let mut room = lock(&files.busy);
+    room.reserve(&path, part.size - offset, free, &files.limits)?;
+    room.charge(owner, &part.digest, part.size, &files.limits)?;
+    drop(room);
     make_folder(&files, &part.digest)?;
     let open = File::options().read(true).append(true).create(true).open(&path);
     let mut file = open.map_err(|source| failed(&path, source))?;
@@ -73,7 +79,9 @@ pub(super) fn begin(files: Arc<Files>, owner: &str, part: PartRef, offset: u64) 
     }
     files.touch_open(&file).map_err(|source| failed(&path, source))?;
     let owned = files.owned(owner, &part.digest);
-    Ok(Upload { state: Some(State { files, part, path, owned, file, hasher, received: offset, _busy: busy }) })
+    let (owner, room_until) = (owner.to_owned(), offset + STRIDE);
+    let state = State { files, owner, part, path, owned, file, hasher, received: offset, room_until, _busy: busy };
+    Ok(Upload { state: Some(state) })
 }
 
 #[async_trait]
@@ -101,6 +109,12 @@ impl State {
         if self.received + bytes > self.part.size {
             return Err(PartError::TooLong);
         }
+        if self.received + bytes > self.room_until {
+            let free = self.files.free_bytes()?;
+            let rest = self.part.size - self.received;
+            lock(&self.files.busy).go_on(&self.path, rest, free, &self.files.limits)?;
+            self.room_until = self.received + bytes.max(STRIDE);
+        }
         if let Err(source) = self.file.write_all(chunk) {
             // Part of the chunk may stand in the file: the next upload goes on where it really ends, this one is over.
             let length = self.file.metadata().map(|metadata| metadata.len());
@@ -114,7 +128,7 @@ impl State {
     }
 
     fn finish(self) -> Result<(), PartError> {
-        let Self { files, part, path, owned, file, hasher, received, _busy } = self;
+        let Self { files, owner, part, path, owned, file, hasher, received, _busy, .. } = self;
         if received < part.size {
             return Err(PartError::TooShort { received });
         }
@@ -123,6 +137,7 @@ impl State {
         let kept = check.and_then(|()| file.sync_all().map_err(|source| failed(&path, source)));
         if let Err(error) = kept {
             remove_file(&path)?;
+            lock(&files.busy).discharge(&owner, &part.digest);
             return Err(error);
         }
         let gate = lock(&files.busy);
