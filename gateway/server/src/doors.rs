@@ -4,6 +4,7 @@ mod deadline;
 pub mod directory;
 mod fit;
 mod follow;
+mod gates;
 pub mod operate;
 mod pace;
 mod pipeline;

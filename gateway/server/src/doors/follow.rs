@@ -16,6 +16,7 @@ use proto::v1;
 use tonic::Status;
 
 use super::fit::{ANSWER_BYTES_MAX, Fitted};
+use super::gates::Gates;
 use super::pipeline::Answers;
 use super::{Caller, Doors, Lasting, Place, fit, wire};
 
@@ -52,10 +53,14 @@ pub(super) async fn track(
 ) -> Result<v1::TrackResponse, Refusal> {
     let seen = find(doors, caller, sender, envelope_id).await?;
     let deliveries = deliveries(doors, &seen).await?;
+    let gates = Gates::of(&doors.engine);
     Ok(v1::TrackResponse {
         envelope_sha256: bytes::Bytes::copy_from_slice(seen.row.digest.as_bytes()),
         accepted_at: Some(wire::timestamp(seen.row.header.received_at)),
-        deliveries: deliveries.iter().map(|row| wire::delivery_state(row, &doors.adapters, caller.language)).collect(),
+        deliveries: deliveries
+            .iter()
+            .map(|row| wire::delivery_state(row, &gates, &doors.adapters, caller.language))
+            .collect(),
     })
 }
 

@@ -13,6 +13,7 @@ use proto::v1::operate_service_server::OperateService;
 use tonic::{Request, Response, Status};
 
 use super::fit::{ANSWER_BYTES_MAX, Fitted};
+use super::gates::Gates;
 use super::{Caller, Doors, fit, wire};
 
 /// Rows of a page when the caller does not say.
@@ -31,8 +32,9 @@ impl OperateService for OperateDoor {
         let query = query(&caller, &request.into_inner()).map_err(|refusal| caller.status(&refusal))?;
         let operate = self.operate();
         let page = self.0.within(&caller, operate.list(&query)).await?;
+        let gates = self.gates();
         Ok(Response::new(v1::ListResponse {
-            deliveries: page.rows.iter().map(|row| self.summary(row, &caller)).collect(),
+            deliveries: page.rows.iter().map(|row| self.summary(row, &gates, &caller)).collect(),
             next_page_token: page.next.map(write_token).unwrap_or_default(),
         }))
     }
@@ -42,9 +44,10 @@ impl OperateService for OperateDoor {
         let about = about(&caller, &request.into_inner()).map_err(|refusal| caller.status(&refusal))?;
         let operate = self.operate();
         let timeline = self.0.within(&caller, operate.timeline(&about)).await?;
+        let gates = self.gates();
         let mut envelopes = Fitted::new(usize::MAX, ANSWER_BYTES_MAX / 2);
         for (row, deliveries) in &timeline.envelopes {
-            envelopes.push(self.envelope(row, deliveries, &caller), false);
+            envelopes.push(self.envelope(row, deliveries, &gates, &caller), false);
         }
         let mut entries = Fitted::new(usize::MAX, ANSWER_BYTES_MAX - envelopes.bytes());
         for event in &timeline.entries {
@@ -61,7 +64,7 @@ impl OperateService for OperateDoor {
         let action = self.action(&caller, &named.delivery_id, named.reason)?;
         let operate = self.operate();
         let row = self.0.within(&caller, operate.retry(&action)).await?;
-        Ok(Response::new(v1::RetryResponse { state: Some(self.state(&row, &caller)) }))
+        Ok(Response::new(v1::RetryResponse { state: Some(self.state(&row, &self.gates(), &caller)) }))
     }
 
     async fn hold(&self, request: Request<v1::HoldRequest>) -> Result<Response<v1::HoldResponse>, Status> {
@@ -70,7 +73,7 @@ impl OperateService for OperateDoor {
         let action = self.action(&caller, &named.delivery_id, named.reason)?;
         let operate = self.operate();
         let row = self.0.within(&caller, operate.hold(&action)).await?;
-        Ok(Response::new(v1::HoldResponse { state: Some(self.state(&row, &caller)) }))
+        Ok(Response::new(v1::HoldResponse { state: Some(self.state(&row, &self.gates(), &caller)) }))
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
@@ -79,7 +82,7 @@ impl OperateService for OperateDoor {
         let action = self.action(&caller, &named.delivery_id, named.reason)?;
         let operate = self.operate();
         let row = self.0.within(&caller, operate.release(&action)).await?;
-        Ok(Response::new(v1::ReleaseResponse { state: Some(self.state(&row, &caller)) }))
+        Ok(Response::new(v1::ReleaseResponse { state: Some(self.state(&row, &self.gates(), &caller)) }))
     }
 
     async fn get_status(
@@ -101,6 +104,7 @@ impl OperateService for OperateDoor {
             free_bytes: status.counts.free_bytes,
             busy: status.busy.is_some(),
             busy_reason: status.busy.map(|(reason, _)| reason.code().to_owned()).unwrap_or_default(),
+            gates: self.gates().to_wire(),
         }))
     }
 
@@ -136,11 +140,15 @@ impl OperateDoor {
         Ok(Action { operator, delivery, note })
     }
 
-    fn state(&self, row: &DeliveryRow, caller: &Caller) -> v1::DeliveryState {
-        wire::delivery_state(row, &self.0.adapters, caller.language)
+    fn gates(&self) -> Gates {
+        Gates::of(&self.0.engine)
     }
 
-    fn summary(&self, row: &DeliverySummary, caller: &Caller) -> v1::DeliverySummary {
+    fn state(&self, row: &DeliveryRow, gates: &Gates, caller: &Caller) -> v1::DeliveryState {
+        wire::delivery_state(row, gates, &self.0.adapters, caller.language)
+    }
+
+    fn summary(&self, row: &DeliverySummary, gates: &Gates, caller: &Caller) -> v1::DeliverySummary {
         let envelope = &row.envelope;
         v1::DeliverySummary {
             delivery_id: row.delivery.id.to_string(),
@@ -148,19 +156,25 @@ impl OperateDoor {
             envelope_id: envelope.key.id.to_string(),
             file_code: envelope.header.file_code.clone(),
             accepted_at: Some(wire::timestamp(envelope.header.received_at)),
-            state: Some(self.state(&row.delivery, caller)),
+            state: Some(self.state(&row.delivery, gates, caller)),
             subject: subject(envelope),
         }
     }
 
-    fn envelope(&self, row: &EnvelopeRow, deliveries: &[DeliveryRow], caller: &Caller) -> v1::EnvelopeSummary {
+    fn envelope(
+        &self,
+        row: &EnvelopeRow,
+        deliveries: &[DeliveryRow],
+        gates: &Gates,
+        caller: &Caller,
+    ) -> v1::EnvelopeSummary {
         v1::EnvelopeSummary {
             sender: row.key.sender.to_string(),
             envelope_id: row.key.id.to_string(),
             file_code: row.header.file_code.clone(),
             subject: subject(row),
             accepted_at: Some(wire::timestamp(row.header.received_at)),
-            deliveries: deliveries.iter().map(|delivery| self.state(delivery, caller)).collect(),
+            deliveries: deliveries.iter().map(|delivery| self.state(delivery, gates, caller)).collect(),
         }
     }
 }

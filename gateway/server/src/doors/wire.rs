@@ -10,19 +10,26 @@ use gateway_model::state::DeliveryStatus;
 use gateway_store::rows::DeliveryRow;
 use proto::v1;
 
+use super::gates::Gates;
+
 /// A delivery with its reason in words.
 pub(super) fn delivery_state(
     row: &DeliveryRow,
+    gates: &Gates,
     adapters: &HashMap<AgencyId, String>,
     language: Language,
 ) -> v1::DeliveryState {
-    let reason = row.state.reason();
+    // What waits behind a closed gate has not been tried: the gate's reason and time are its own.
+    let (reason, next) = match gates.before(row) {
+        Some((reason, next)) => (Some(reason), Some(next)),
+        None => (row.state.reason(), row.state.due()),
+    };
     v1::DeliveryState {
         recipient: row.recipient.serving.to_string(),
         status: status(row.state.status()).into(),
         reason: reason.map(|reason| reason.code().to_owned()).unwrap_or_default(),
         attempts: row.attempts,
-        next_attempt_at: row.state.due().map(timestamp),
+        next_attempt_at: next.map(timestamp),
         next_hop: next_hop(row, adapters),
         since: Some(timestamp(row.since)),
         message: reason.map(|reason| reason.message(language).to_owned()).unwrap_or_default(),

@@ -155,3 +155,39 @@ async fn an_answer_that_cannot_hold_every_event_says_so_and_stays_below_four_meb
     assert!(timeline.cut && timeline.encoded_len() < 4 << 20, "{}", timeline.encoded_len());
     commune.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_behind_a_closed_gate_tells_why_and_when_it_is_tried_next() {
+    let ports = free_ports::<3>();
+    let site = Site::planned(&Plan::sized(1, 2).with_ports(&ports));
+    // The gateway above is not there.
+    let commune = site.start_at("gw-commune", ports[0], "file = \"directory.bin\"", "[retry]\nfirst = \"10m\"\n").await;
+    let mut client = SubmitServiceClient::new(site.channel(&commune, "sys-commune-onestop"));
+    let sender = site.province.cast.commune.clone();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let (id, envelope) = site.envelope_from(&sender, "000.00.21.H99", &[]);
+        client.submit(submission(envelope)).await.unwrap();
+        let closed = async {
+            while commune.engine.operate().gates().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), closed).await.unwrap();
+        ids.push(id);
+    }
+    for envelope_id in &ids {
+        let named = v1::TrackRequest { sender: sender.to_string(), envelope_id: envelope_id.clone() };
+        let state = client.track(named).await.unwrap().into_inner().deliveries.remove(0);
+        assert_eq!((state.status(), state.reason.as_str()), (v1::DeliveryStatus::Waiting, "PEER_UNREACHABLE"));
+        assert!(!state.message.is_empty());
+        assert!(state.next_attempt_at.unwrap().seconds > crate::gateway::now(), "it is tried later, not in the past");
+    }
+    let mut viewer = OperateServiceClient::new(site.channel(&commune, "operator-viewer"));
+    let listed = viewer.list(v1::ListRequest::default()).await.unwrap().into_inner();
+    assert!(listed.deliveries.iter().all(|row| row.state.as_ref().unwrap().reason == "PEER_UNREACHABLE"));
+    let gates = viewer.get_status(v1::GetStatusRequest {}).await.unwrap().into_inner().gates;
+    assert_eq!((gates[0].destination.as_str(), gates[0].reason.as_str()), ("gateway:gw-district", "PEER_UNREACHABLE"));
+    assert!(gates[0].next_probe_at.as_ref().unwrap().seconds > crate::gateway::now());
+    commune.stop().await.unwrap();
+}
