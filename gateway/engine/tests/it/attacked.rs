@@ -11,17 +11,21 @@ use gateway_engine::settings::Settings;
 use gateway_engine::sweep::Sweep;
 use gateway_engine::{RelayFacts, Submission};
 use gateway_evidence::EventKind;
-use gateway_model::Reason;
 use gateway_model::agency::Hop;
 use gateway_model::id::GatewayId;
 use gateway_model::state::DeliveryState;
+use gateway_model::{Digest, Reason};
+use gateway_store::parts::PartStore as _;
 use gateway_store::record::Recorded;
 use gateway_store_conformance::fixture::log_signer;
+use proto::v1;
 
 use crate::receipts::receipt_of;
 use crate::simulation::Federation;
-use crate::system::Node;
-use crate::world::{COMMUNE, DISTRICT, LIFE, PROVINCE, START, WORLD, agency_id, agency_of, envelope, gateway};
+use crate::system::{Node, from_system};
+use crate::world::{
+    COMMUNE, DISTRICT, LIFE, PROVINCE, START, WORLD, agency_id, agency_of, desk, draft, envelope, gateway,
+};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -80,6 +84,43 @@ async fn what_the_next_gateway_never_got_expires_when_it_says_so_and_is_held_whe
         Sweep::default().once(&commune.engine).await.unwrap();
         assert_eq!(commune.state(1).await, end);
     }
+}
+
+#[tokio::test]
+async fn an_expiry_that_was_only_feared_gives_way_to_the_proof_of_the_recipients_gateway() {
+    let federation = Federation::new(1);
+    let commune = federation.node(COMMUNE);
+    federation.net.cut(COMMUNE, DISTRICT, true);
+    commune.submit(1, &["land"]).await.unwrap();
+    federation.walk().await;
+    federation.pass(LIFE + HOUR, HOUR).await;
+    federation.net.cut(COMMUNE, DISTRICT, false);
+    federation.pass(3 * HOUR, HOUR).await;
+    assert_eq!(commune.state(1).await, DeliveryState::Expired);
+    commune.engine.record_receipt(&gateway(DISTRICT), &receipt_of(PROVINCE, |_| ())).await.unwrap();
+    assert_eq!(commune.state(1).await, DeliveryState::Delivered);
+}
+
+#[tokio::test]
+async fn a_repeat_whose_parts_are_gone_gets_the_first_receipt() {
+    let node = Node::new(COMMUNE);
+    let content = Bytes::from_static(b"trich luc ban do");
+    let digest = Digest::of(&content);
+    let mut with_part = draft(1, &["ward"]);
+    with_part.parts = vec![v1::Part {
+        name: "ban-do.pdf".to_owned(),
+        media_type: "application/pdf".to_owned(),
+        size: content.len() as u64,
+        sha256: Bytes::copy_from_slice(&digest.0),
+        role: String::new(),
+    }];
+    let signed = WORLD.sign(&with_part);
+    let whole = Submission { inline: vec![content], ..from_system(signed.clone(), desk()) };
+    let first = node.engine.submit(whole).await.unwrap();
+    node.walk().await;
+    assert!(node.parts.remove(&[digest], START.plus(HOUR)).await.unwrap() > 0);
+    let again = node.submit_bytes(signed).await.unwrap();
+    assert_eq!((again.duplicate, again.receipt), (true, first.receipt));
 }
 
 #[tokio::test]
