@@ -63,12 +63,15 @@ impl Default for PartLimits {
     }
 }
 
+/// Tells how many bytes are free where a folder is.
+type FreeBytes = dyn Fn(&Path) -> io::Result<u64> + Send + Sync;
+
 /// The folder, and what goes on in it.
 pub(crate) struct Files {
     folder: PathBuf,
     limits: PartLimits,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
-    free_bytes: Box<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>,
+    free_bytes: Box<FreeBytes>,
     /// Uploads under way, and what they take. The lock is also held while files are touched or removed, so that a sweep sees every touch.
     busy: Mutex<Room>,
 }

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gateway_model::Reason;
 use gateway_store::{Pressure, Store as _};
@@ -21,6 +22,9 @@ const PER_START: u64 = 32;
 /// So little that the write-ahead log starts anew several times.
 const CHECKPOINT_BYTES: usize = 512 * 1024;
 
+/// Whether a step has failed in this process. Lines of several producers may stand in another order than their steps.
+static HAD_ERROR: AtomicBool = AtomicBool::new(false);
+
 /// What the child is to do.
 #[derive(Clone, Copy)]
 pub(crate) struct Work {
@@ -32,7 +36,7 @@ pub(crate) struct Work {
 pub(crate) struct Printed {
     pub(crate) acknowledged: Vec<u64>,
     pub(crate) errors: Vec<String>,
-    /// Whether anything was acknowledged after the first error.
+    /// Whether a step that was sent after the first error was acknowledged.
     pub(crate) acknowledged_after_an_error: bool,
 }
 
@@ -77,7 +81,8 @@ pub(crate) fn printed(output: &Output) -> Printed {
     for line in text.lines() {
         if let Some(number) = line.strip_prefix("ack ") {
             printed.acknowledged.push(number.parse().unwrap());
-            printed.acknowledged_after_an_error |= !printed.errors.is_empty();
+        } else if line == "after an error" {
+            printed.acknowledged_after_an_error = true;
         } else if let Some(what) = line.strip_prefix("error ") {
             printed.errors.push(what.to_owned());
         }
@@ -134,12 +139,17 @@ async fn fill(folder: &Path, synchronous: Synchronous, envelopes: u64) {
 
 /// Accepts one envelope and says what became of it; gives its number when it was acknowledged.
 async fn accept(store: &EmbeddedStore, fixture: &Fixture, number: u64) -> Option<u64> {
+    let after_an_error = HAD_ERROR.load(Ordering::SeqCst);
     let result = store.accept(acceptance(&fixture.envelope(number))).await;
     let line = match &result {
         Ok(_) => format!("ack {number}\n"),
         Err(error) => format!("error {error}\n"),
     };
+    HAD_ERROR.fetch_or(result.is_err(), Ordering::SeqCst);
     say(&line);
+    if after_an_error && result.is_ok() {
+        say("after an error\n");
+    }
     result.is_ok().then_some(number)
 }
 
