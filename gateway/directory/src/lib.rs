@@ -1,7 +1,7 @@
 //! The signed directory: made from readable TOML, opened only when the authority signed it.
 //!
-//! Read in this order: [`source`] reads what people write, [`issue`] makes and signs the snapshot, [`open`] is the only way back in;
-//! [`diff`] and [`show`] tell a person what is in it.
+//! Read in this order: [`mod@source`] reads what people write, [`mod@issue`] makes and signs the snapshot, [`mod@open`] is the only way back in;
+//! [`mod@diff`] and [`mod@show`] tell a person what is in it.
 
 mod certificate;
 pub mod diff;

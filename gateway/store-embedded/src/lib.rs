@@ -1,7 +1,7 @@
 //! One node's store: SQLite with group commit, parts as files.
 //!
 //! # Format
-//! `store.db` (with `-wal` and `-shm` while it is open) holds the tables of [`mod@schema`]; its `application_id` is `LThg`, its `user_version`
+//! `store.db` (with `-wal` and `-shm` while it is open) holds the tables of `src/schema.rs`; its `application_id` is `LThg`, its `user_version`
 //! the format. `acknowledged` names the last commit that somebody was told of. `lock` is locked for as long as a process has the store.
 //! Parts lie in files of their own, see [`FileParts`].
 //!
@@ -13,7 +13,7 @@
 //!
 //! # Commit
 //! One thread writes. It takes the steps that wait, applies them in one transaction, appends their leaves under one checkpoint signature, and
-//! commits with one fsync of the write-ahead log (`synchronous=FULL`); then it answers all of them. See [`mod@writer`].
+//! commits with one fsync of the write-ahead log (`synchronous=FULL`); then it answers all of them. See `src/writer.rs`.
 //!
 //! # Recovery
 //! After a crash SQLite replays the write-ahead log up to the last whole commit. `acknowledged` is written after each commit without a sync of
