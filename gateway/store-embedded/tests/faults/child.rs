@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gateway_model::Reason;
-use gateway_store::{Pressure, Store as _};
+use gateway_store::{Pressure, Store as _, StoreError};
 use gateway_store_conformance::fixture::Fixture;
 use gateway_store_conformance::suite::{acceptance, key};
 use gateway_store_embedded::{EmbeddedStore, OpenOptions, Synchronous};
@@ -90,20 +90,19 @@ pub(crate) fn printed(output: &Output) -> Printed {
     printed
 }
 
-/// Every acknowledged envelope is there, with its body.
-pub(crate) async fn lost(store: &EmbeddedStore, acknowledged: &[u64]) -> Vec<u64> {
+/// The acknowledged envelopes that are not there with their bodies; the error, when the store cannot even say.
+pub(crate) async fn lost(store: &EmbeddedStore, acknowledged: &[u64]) -> Result<Vec<u64>, StoreError> {
     let mut lost = Vec::new();
     for number in acknowledged {
-        let row = store.find(&key(*number)).await.unwrap();
-        let body = match &row {
-            Some(row) => store.body(row.seq).await.unwrap(),
+        let body = match store.find(&key(*number)).await? {
+            Some(row) => store.body(row.seq).await?,
             None => None,
         };
         if body.is_none() {
             lost.push(*number);
         }
     }
-    lost
+    Ok(lost)
 }
 
 async fn fill(folder: &Path, synchronous: Synchronous, envelopes: u64) {
@@ -131,7 +130,7 @@ async fn fill(folder: &Path, synchronous: Synchronous, envelopes: u64) {
             assert!(matches!(store.pressure(), Pressure::Busy { reason: Reason::StoreUnavailable, .. }));
             return;
         }
-        assert_eq!(lost(&store, &acknowledged).await, []);
+        assert_eq!(lost(&store, &acknowledged).await.unwrap(), []);
         store.close().await;
         first = last;
     }

@@ -75,7 +75,7 @@ fn all_there(folder: &std::path::Path, acknowledged: &[u64]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = open(folder).unwrap();
-        assert_eq!(child::lost(&store, acknowledged).await, []);
+        assert_eq!(child::lost(&store, acknowledged).await.unwrap(), []);
         store.close().await;
     });
     assert_eq!(check(folder, log_signer(OURS).verifier()).unwrap().faults, [""; 0]);

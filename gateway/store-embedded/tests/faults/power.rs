@@ -103,8 +103,12 @@ async fn judge(events: &[Event], folder: &Path, moment: usize, keep: Keep) -> Ve
         Ok(store) => {
             let lost = child::lost(&store, &acknowledged).await;
             store.close().await;
-            let report = check(left.path(), log_signer(OURS).verifier()).unwrap();
-            if lost.is_empty() { report.faults.first().cloned() } else { Some(format!("lost: {lost:?}")) }
+            match (lost, check(left.path(), log_signer(OURS).verifier())) {
+                (Ok(lost), Ok(report)) if lost.is_empty() => report.faults.first().cloned(),
+                (Ok(lost), Ok(_)) => Some(format!("lost: {lost:?}")),
+                (Err(error), _) => Some(error.to_string()),
+                (_, Err(error)) => Some(error.to_string()),
+            }
         }
     };
     Verdict { moment, kept: keep, acknowledged: acknowledged.len(), fault }

@@ -30,7 +30,7 @@ fn every_acknowledged_envelope_outlives_a_killed_process() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let store = open(folder.path()).unwrap();
-            assert_eq!(child::lost(&store, &acknowledged).await, []);
+            assert_eq!(child::lost(&store, &acknowledged).await.unwrap(), []);
             store.close().await;
         });
         let report = check(folder.path(), log_signer(OURS).verifier()).unwrap();
