@@ -1,0 +1,1 @@
+//! Document-management systems: edXML packages and statuses.

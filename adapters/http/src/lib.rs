@@ -1,0 +1,1 @@
+//! JSON over HTTP: webhooks out, a REST door in.

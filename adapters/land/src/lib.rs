@@ -1,0 +1,1 @@
+//! Land systems: their calls and callbacks.

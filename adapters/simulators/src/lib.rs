@@ -1,0 +1,1 @@
+//! Other organisations' systems, as they behave in the field.
