@@ -54,3 +54,5 @@ pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 /// Concurrent connections at the doors.
 pub const CONNECTIONS_MAX: usize = 4_096;
+/// How long leases of one hand-over may be extended in all.
+pub const LEASE_EXTENDED_MAX: Duration = Duration::from_secs(6 * 3600);

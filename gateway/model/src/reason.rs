@@ -239,6 +239,16 @@ reasons! {
     UploadOffset = ("UPLOAD_OFFSET", "upload_offset", FailedPrecondition),
     /// The delivery is not in a state that allows this.
     StateNotAllowed = ("STATE_NOT_ALLOWED", "state_not_allowed", FailedPrecondition),
+    /// The gateway does not know this worker: it registers again.
+    WorkerUnknown = ("WORKER_UNKNOWN", "worker_unknown", NotFound),
+    /// There is no such queue, or it is not the caller's.
+    QueueUnknown = ("QUEUE_UNKNOWN", "queue_unknown", NotFound),
+    /// The worker no longer holds the delivery.
+    LeaseLost = ("LEASE_LOST", "lease_lost", FailedPrecondition),
+    /// Worker and gateway speak no version of the protocol in common.
+    WorkerProtocolUnsupported = ("WORKER_PROTOCOL_UNSUPPORTED", "worker_protocol_unsupported", FailedPrecondition),
+    /// The worker's own configuration has faults.
+    WorkerMisconfigured = ("WORKER_MISCONFIGURED", "worker_misconfigured", FailedPrecondition),
     // Why a delivery does not go on.
     /// The next gateway does not answer.
     PeerUnreachable = ("PEER_UNREACHABLE", "peer_unreachable", Unavailable),
@@ -258,6 +268,12 @@ reasons! {
     AdapterRefused = ("ADAPTER_REFUSED", "adapter_refused", FailedPrecondition),
     /// The adapter broke down.
     AdapterPanicked = ("ADAPTER_PANICKED", "adapter_panicked", Internal),
+    /// No worker takes from the recipient's queue.
+    WorkerMissing = ("WORKER_MISSING", "worker_missing", Unavailable),
+    /// The recipient has not picked it up in time.
+    NotPickedUp = ("NOT_PICKED_UP", "not_picked_up", Unavailable),
+    /// The worker did not answer before its lease ended.
+    WorkerSilent = ("WORKER_SILENT", "worker_silent", Unavailable),
     /// A receipt does not verify.
     ReceiptInvalid = ("RECEIPT_INVALID", "receipt_invalid", FailedPrecondition),
     /// The final receipt has not come back in time.
