@@ -18,6 +18,7 @@ pub use gateway_model::outcome::{Outcome, Scope};
 use gateway_model::{Digest, Refusal, Timestamp};
 use tokio::io::AsyncRead;
 
+pub mod outbound;
 pub mod relay;
 pub mod seal;
 pub mod settings;

@@ -57,6 +57,41 @@ impl<'a> Settings<'a> {
         Some(span)
     }
 
+    /// `true` or `false`, or `default` when the key is absent.
+    pub fn switch(&mut self, key: &'static str, default: bool) -> Option<bool> {
+        match self.value(key) {
+            None => Some(default),
+            Some(Value::Boolean(is_on)) => Some(*is_on),
+            Some(other) => self.wrong(key, &format!("is {}; write true or false", kind(other))),
+        }
+    }
+
+    /// A whole number within `smallest` and `largest`, or `default` when the key is absent.
+    pub fn number(&mut self, key: &'static str, default: u64, smallest: u64, largest: u64) -> Option<u64> {
+        let Some(value) = self.value(key) else { return Some(default) };
+        match value.as_integer().and_then(|number| u64::try_from(number).ok()) {
+            Some(number) if (smallest..=largest).contains(&number) => Some(number),
+            _ => self.wrong(key, &format!("is no whole number from {smallest} to {largest}")),
+        }
+    }
+
+    /// A list, empty when the key is absent.
+    pub fn list(&mut self, key: &'static str) -> Option<&'a [Value]> {
+        match self.value(key) {
+            None => Some(&[]),
+            Some(Value::Array(values)) => Some(values),
+            Some(other) => self.wrong(key, &format!("is {}; write a list in square brackets", kind(other))),
+        }
+    }
+
+    /// The table under `key` as it is, for keys that nobody knows beforehand; `None` when it is absent.
+    pub fn free_table(&mut self, key: &'static str) -> Option<&'a Table> {
+        match self.value(key)? {
+            Value::Table(table) => Some(table),
+            other => self.wrong(key, &format!("is {}; write a table", kind(other))),
+        }
+    }
+
     /// Reads the table under `key` with `read`, `None` when the key is absent.
     pub fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Settings<'a>) -> Option<T>) -> Option<T> {
         let Value::Table(table) = self.value(key)? else { return self.wrong(key, "is no table") };
@@ -140,7 +175,8 @@ fn in_words(span: Duration) -> String {
 
 fn kind(value: &Value) -> &'static str {
     match value {
-        Value::String(_) => "empty",
+        Value::String(text) if text.trim().is_empty() => "empty",
+        Value::String(_) => "a text",
         Value::Integer(_) | Value::Float(_) => "a number",
         Value::Boolean(_) => "true or false",
         Value::Datetime(_) => "a date",
@@ -189,6 +225,29 @@ mod tests {
                 "seal.key: is empty; write a text in quotes",
                 "pigeon: is not known here; known: name, path, poll_interval, seal, wait",
                 "pol_interval: is not known here; did you mean poll_interval?",
+            ]
+        );
+    }
+
+    #[test]
+    fn switches_numbers_and_lists_have_defaults_and_bounds() {
+        let table: Table = "on = 1\nmany = 9\nplaces = \"x\"\nfields = 2\nright = [true, 3]".parse().unwrap();
+        let mut settings = Settings::new(&table);
+        assert_eq!(settings.switch("absent", true), Some(true));
+        assert_eq!(settings.number("none", 7, 1, 8), Some(7));
+        assert_eq!(settings.list("nothing").map(<[_]>::len), Some(0));
+        assert_eq!(settings.list("right").map(<[_]>::len), Some(2));
+        assert_eq!(settings.switch("on", true), None);
+        assert_eq!(settings.number("many", 7, 1, 8), None);
+        assert!(settings.list("places").is_none() && settings.free_table("fields").is_none());
+        let told: Vec<String> = settings.finish(Some(())).unwrap_err().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "on: is a number; write true or false",
+                "many: is no whole number from 1 to 8",
+                "places: is a text; write a list in square brackets",
+                "fields: is a number; write a table",
             ]
         );
     }
