@@ -4,6 +4,7 @@ use std::path::Path;
 
 use gateway_store::{Conflict, StoreError};
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 /// Why an access failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,8 @@ fn trouble_of(error: &rusqlite::Error) -> Trouble {
         | rusqlite::Error::IntegralValueOutOfRange(..)
         | rusqlite::Error::Utf8Error(..)
         | rusqlite::Error::InvalidColumnType(..) => Trouble::Damaged,
+        // The index of the write-ahead log could not grow: it lives in a file that is never synced and made anew at each start.
+        rusqlite::Error::SqliteFailure(code, _) if code.extended_code == SQLITE_IOERR_SHMSIZE => Trouble::Full,
         _ => match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Trouble::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Damaged,

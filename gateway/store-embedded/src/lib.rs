@@ -3,6 +3,7 @@
 //! # Format
 //! `store.db` (with `-wal` and `-shm` while it is open) holds the tables of `src/schema.rs`; its `application_id` is `LThg`, its `user_version`
 //! the format. `acknowledged` names the last commit that somebody was told of. `lock` is locked for as long as a process has the store.
+//! `ballast` only takes room, for the day when the disk is full: see `src/ballast.rs`; it may be left out of a backup.
 //! Parts lie in files of their own, see [`FileParts`].
 //!
 //! * `envelope` is keyed by a rising number, its body stands apart in `body`, so that a purge leaves the row slim. `delivery` is keyed by
@@ -23,6 +24,7 @@
 //! After a failed fsync nothing is acknowledged until the process has restarted; [`EmbeddedStore::failed`] tells the server to end.
 
 mod ahead;
+mod ballast;
 mod batch;
 mod check;
 mod claim;

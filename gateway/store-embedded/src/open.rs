@@ -14,6 +14,7 @@ use gateway_model::Timestamp;
 use gateway_model::note::VerifierKey;
 use rusqlite::Connection;
 
+use crate::ballast::{BALLAST, Ballast};
 use crate::batch::LaneNumbers;
 use crate::failure::{Failure, Trouble};
 use crate::head::{Acknowledged, Head};
@@ -48,6 +49,9 @@ pub(crate) fn open(options: OpenOptions) -> Result<EmbeddedStore, OpenError> {
     let lock = lock(&folder.join(LOCK))?;
     let path = folder.join(DATABASE);
     let is_new = check_files(folder, &path)?;
+    // Before the database: on a full disk it is what lets it open.
+    let ballast =
+        Ballast::open(folder, options.ballast_bytes, options.free_bytes_min).map_err(file(&folder.join(BALLAST)))?;
     let connection = open_database(&path, &options, is_new)?;
     if is_new {
         sync_folder(folder).map_err(file(folder))?;
@@ -63,11 +67,11 @@ pub(crate) fn open(options: OpenOptions) -> Result<EmbeddedStore, OpenError> {
     let checkpoint = check_log(&connection, &path, &head, options.signer.verifier())?;
     raise_boot(&connection, &path, &mut head)?;
     acknowledged.write(head.commits.unsigned_abs()).map_err(file(&acknowledged_path))?;
-    writer::checkpoint(&connection, "TRUNCATE").map_err(|failure| refuse(&path, failure))?;
+    move_log_in(&connection, &path)?;
     if let Some(now) = options.now {
         wake_what_lies_too_far_ahead(&connection, &path, now, now.plus(options.retry_max))?;
     }
-    start(options, Opened { path, connection, head, acknowledged, checkpoint, lock })
+    start(options, Opened { path, connection, head, acknowledged, checkpoint, ballast, lock })
 }
 
 /// All that stands when the checks are over.
@@ -77,11 +81,12 @@ struct Opened {
     head: Head,
     acknowledged: Acknowledged,
     checkpoint: Option<Arc<str>>,
+    ballast: Ballast,
     lock: File,
 }
 
 fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenError> {
-    let Opened { path, connection, head, acknowledged, checkpoint, lock } = opened;
+    let Opened { path, connection, head, acknowledged, checkpoint, ballast, lock } = opened;
     let refuse = |failure| refuse(&path, failure);
     let mut work = Work::new(u32::try_from(head.boot).unwrap_or(u32::MAX));
     claim::open_lanes(&connection, &mut work).map_err(refuse)?;
@@ -91,7 +96,7 @@ fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenErro
     }
     let log =
         Log::new(options.signer, head.log.clone()).map_err(|error| refuse(Failure::Damaged(error.to_string())))?;
-    let shared = Arc::new(Shared::new(options.folder, options.free_bytes_min, work, head.clone(), checkpoint, lock));
+    let shared = Arc::new(Shared::new(options.folder, ballast, work, head.clone(), checkpoint, lock));
     let (queue, inbox) = Queue::new(options.queue_steps_max, options.queue_bytes_max);
     let writer = Writer {
         path: path.clone(),
@@ -263,6 +268,18 @@ fn raise_boot(connection: &Connection, path: &Path, head: &mut Head) -> Result<(
     head.boot += 1;
     head.commits += 1;
     head.write(connection).map_err(|failure| refuse(path, failure))
+}
+
+/// On a full disk the write-ahead log stays as it is: it may hold more new pages than there is room for in the database.
+fn move_log_in(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    match writer::checkpoint(connection, "TRUNCATE") {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.trouble() == Trouble::Full => {
+            tracing::error!(file = %path.display(), "the disk is full: the write-ahead log stays beside the database");
+            Ok(())
+        }
+        Err(failure) => Err(refuse(path, failure)),
+    }
 }
 
 /// On a full disk it is left for a later start: what can be delivered in time must not wait for it.

@@ -17,6 +17,8 @@ pub struct OpenOptions {
     pub synchronous: Synchronous,
     /// Below so many free bytes the door is closed and nothing more is accepted; deliveries go on.
     pub free_bytes_min: u64,
+    /// Size of the file that only takes room, to be given back when the disk is full: see the head of `src/ballast.rs`. Zero for none.
+    pub ballast_bytes: u64,
     /// When it is opened. With it, whatever waits to be tried again and would wake later than `retry_max` from then is due at once: a clock
     /// that ran ahead has set that wake-up. Without it, wake-ups stay as they are.
     pub now: Option<Timestamp>,
@@ -49,6 +51,7 @@ impl OpenOptions {
             signer,
             synchronous: Synchronous::Full,
             free_bytes_min: 256 * 1024 * 1024,
+            ballast_bytes: 4 * 1024 * 1024,
             now: None,
             retry_max: Duration::from_secs(60 * 60),
             readers: 4,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use gateway_store::query::Counts;
 use tokio::sync::{Notify, watch};
 
+use crate::ballast::{self, Ballast};
 use crate::batch::lock;
 use crate::head::Head;
 use crate::work::{Effects, Work};
@@ -14,7 +15,7 @@ use crate::work::{Effects, Work};
 /// Shared between the handle and the writer.
 pub(crate) struct Shared {
     folder: PathBuf,
-    free_bytes_min: u64,
+    ballast: Ballast,
     /// Leases and lanes.
     pub(crate) work: Mutex<Work>,
     /// Level-triggered: a commit may have set a wake-up.
@@ -33,7 +34,7 @@ struct Seen {
 impl Shared {
     pub(crate) fn new(
         folder: PathBuf,
-        free_bytes_min: u64,
+        ballast: Ballast,
         work: Work,
         head: Head,
         checkpoint: Option<Arc<str>>,
@@ -44,7 +45,7 @@ impl Shared {
         woken.notify_one();
         Self {
             folder,
-            free_bytes_min,
+            ballast,
             work: Mutex::new(work),
             woken,
             seen: Mutex::new(Seen { head, checkpoint }),
@@ -115,11 +116,23 @@ impl Shared {
 
     /// Whether the disk has less room than is kept for deliveries. A disk that does not answer has none.
     pub(crate) fn is_full(&self) -> bool {
-        self.free_bytes().is_none_or(|free| free < self.free_bytes_min)
+        self.free_bytes().is_none_or(|free| free < self.ballast.accepting_from())
+    }
+
+    /// The writer's look before a batch: releases the ballast or puts it back, then tells whether anything may be accepted.
+    pub(crate) fn is_full_for_writer(&self) -> bool {
+        if let Some(free) = self.free_bytes() {
+            self.ballast.tend(free);
+        }
+        self.is_full()
+    }
+
+    /// Gives the room of the ballast back; tells whether a write that found none is worth another try.
+    pub(crate) fn release_ballast(&self) -> bool {
+        self.ballast.release()
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        let disk = rustix::fs::statvfs(&self.folder).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+        ballast::free_bytes(&self.folder).ok()
     }
 }

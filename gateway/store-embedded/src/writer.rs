@@ -30,6 +30,8 @@ use crate::work::Effects;
 const BATCH_STEPS_MAX: usize = 512;
 /// Bytes in one transaction, roughly.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes in the write-ahead log before they are moved into the database while the disk has less than its reserve.
+const CHECKPOINT_BYTES_WHEN_FULL: usize = 512 * 1024;
 /// Pages that even the smallest commit rewrites, in bytes.
 const COMMIT_BYTES: usize = 10 * 8 * 1024;
 
@@ -72,7 +74,7 @@ impl Writer {
             }
             self.serve(&mut requests);
             self.unchecked_bytes += bytes + bytes / 4 + COMMIT_BYTES;
-            if self.unchecked_bytes >= self.checkpoint_bytes {
+            if self.unchecked_bytes >= self.checkpoint_due() {
                 self.checkpoint();
             }
         }
@@ -113,23 +115,29 @@ impl Writer {
         if let Some(what) = self.shared.failure() {
             return requests.iter().map(|_| Err(StoreError::Unavailable { what: what.clone() })).collect();
         }
-        let is_full = self.shared.is_full();
-        let steps: Vec<&Step> =
-            requests.iter().map(|request| &request.step).filter(|step| !(is_full && step.is_accept())).collect();
-        let mut answers = self.take_steps(&steps).into_iter();
-        let answer = |request: &Request| match is_full && request.step.is_accept() {
+        let steps: Vec<&Step> = requests.iter().map(|request| &request.step).collect();
+        if self.shared.is_full_for_writer() { self.take_nothing_new(&steps) } else { self.take_steps(&steps) }
+    }
+
+    /// Refuses what is new and takes the rest: what has room is for what was accepted before.
+    fn take_nothing_new(&mut self, steps: &[&Step]) -> Answers {
+        let others: Vec<&Step> = steps.iter().copied().filter(|step| !step.is_accept()).collect();
+        let mut answers = self.take_steps(&others).into_iter();
+        let unanswered = || Err(StoreError::Unknown { what: "the step was not answered".to_owned() });
+        let answer = |step: &&Step| match step.is_accept() {
             true => Err(StoreError::Full),
-            false => answers
-                .next()
-                .unwrap_or_else(|| Err(StoreError::Unknown { what: "the step was not answered".to_owned() })),
+            false => answers.next().unwrap_or_else(unanswered),
         };
-        requests.iter().map(answer).collect()
+        steps.iter().map(answer).collect()
     }
 
     fn take_steps(&mut self, steps: &[&Step]) -> Answers {
         match self.commit(steps) {
             Ok(answers) => answers,
             Err(Abort::Dead(error)) => steps.iter().map(|_| Err(copy(&error))).collect(),
+            Err(Abort::Failed(failure)) if failure.trouble() == Trouble::Full && self.shared.release_ballast() => {
+                self.take_nothing_new(steps)
+            }
             Err(Abort::Failed(failure)) if steps.len() <= 1 => {
                 steps.iter().map(|_| Err(failure.answer(&self.path))).collect()
             }
@@ -240,17 +248,28 @@ impl Writer {
         })
     }
 
+    /// Bytes in the write-ahead log that are too many. Below the reserve it is soon written from its beginning again instead of growing.
+    fn checkpoint_due(&self) -> usize {
+        if self.shared.is_full() {
+            self.checkpoint_bytes.min(CHECKPOINT_BYTES_WHEN_FULL)
+        } else {
+            self.checkpoint_bytes
+        }
+    }
+
     /// Moves what the write-ahead log holds into the database, between two commits.
     fn checkpoint(&mut self) {
         if self.shared.failure().is_some() {
             return;
         }
+        let due = self.checkpoint_due();
         match checkpoint(&self.connection, "PASSIVE") {
             Ok(Progress::Whole) => self.unchecked_bytes = 0,
             // A reader still looks at an old page: what is left goes with the next one.
-            Ok(Progress::Part) => self.unchecked_bytes = self.checkpoint_bytes / 2,
+            Ok(Progress::Part) => self.unchecked_bytes = due / 2,
             Err(failure) if failure.trouble() == Trouble::Full => {
-                self.unchecked_bytes = self.checkpoint_bytes / 2;
+                self.unchecked_bytes = due / 2;
+                self.shared.release_ballast();
                 tracing::warn!(file = %self.path.display(), "the disk is full: the write-ahead log grows until there is room");
             }
             Err(failure) => {

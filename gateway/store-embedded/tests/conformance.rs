@@ -23,12 +23,12 @@ struct Embedded(TempDir);
 #[async_trait]
 impl Backend for Embedded {
     async fn open(&self, signer: NoteSigner) -> Arc<dyn Store> {
-        let options = OpenOptions { free_bytes_min: 0, ..OpenOptions::new(self.0.path(), signer) };
+        let options = OpenOptions { free_bytes_min: 0, ballast_bytes: 0, ..OpenOptions::new(self.0.path(), signer) };
         Arc::new(EmbeddedStore::open(options).unwrap())
     }
 
     async fn open_at(&self, signer: NoteSigner, now: Timestamp) -> Arc<dyn Store> {
-        let options = OpenOptions { free_bytes_min: 0, ..OpenOptions::new(self.0.path(), signer) };
+        let options = OpenOptions { free_bytes_min: 0, ballast_bytes: 0, ..OpenOptions::new(self.0.path(), signer) };
         Arc::new(EmbeddedStore::open(OpenOptions { now: Some(now), retry_max: RETRY_MAX, ..options }).unwrap())
     }
 }

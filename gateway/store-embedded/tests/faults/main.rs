@@ -6,6 +6,7 @@
 mod child;
 mod damage;
 mod disk;
+mod full;
 mod power;
 mod start;
 mod trace;
@@ -17,7 +18,7 @@ use gateway_store_embedded::{EmbeddedStore, OpenError, OpenOptions};
 
 /// The ordinary options in a folder, however full the disk of the test is.
 fn options(folder: &Path) -> OpenOptions {
-    OpenOptions { free_bytes_min: 0, ..OpenOptions::new(folder, log_signer(OURS)) }
+    OpenOptions { free_bytes_min: 0, ballast_bytes: 0, ..OpenOptions::new(folder, log_signer(OURS)) }
 }
 
 fn open(folder: &Path) -> Result<EmbeddedStore, OpenError> {

@@ -79,7 +79,8 @@ async fn a_log_signed_by_another_key_is_refused() {
     let store = open(folder.path()).unwrap();
     store.accept(acceptance(&Fixture::new().envelope(1))).await.unwrap();
     store.close().await;
-    let other = OpenOptions { free_bytes_min: 0, ..OpenOptions::new(folder.path(), log_signer(OTHER)) };
+    let other =
+        OpenOptions { free_bytes_min: 0, ballast_bytes: 0, ..OpenOptions::new(folder.path(), log_signer(OTHER)) };
     let error = EmbeddedStore::open(other).err().unwrap();
     assert!(matches!(error, OpenError::LogKeyChanged { .. }), "{error}");
     open(folder.path()).unwrap().close().await;
