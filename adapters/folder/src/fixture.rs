@@ -117,6 +117,7 @@ pub(crate) fn delivery(subject: &str, parts: &[(&str, &[u8])]) -> Delivery {
         traceparent: None,
         attempt: 1,
         deadline: NOON.plus(Duration::from_secs(60)),
+        lease: Arc::new(adapters_sdk::lease::FixedLease::of(Duration::from_secs(60))),
         parts: Arc::new(source),
     }
 }

@@ -411,6 +411,7 @@ pub(crate) fn delivery(number: u8, parts: &[&[u8]]) -> Delivery {
         traceparent: Some("00-trace-01".into()),
         attempt: 1,
         deadline: NOON.plus(Duration::from_secs(60)),
+        lease: Arc::new(adapters_sdk::lease::FixedLease::of(Duration::from_secs(60))),
         parts: Arc::new(Parts { parts: source, breaks_after: None }),
     }
 }

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use gateway_model::agency::Hop;
@@ -18,6 +19,10 @@ pub use gateway_model::outcome::{Outcome, Scope};
 use gateway_model::{Digest, Refusal, Timestamp};
 use tokio::io::AsyncRead;
 
+pub use crate::lease::{Absence, LeaseHold, LeaseLost, Room, Settled};
+
+pub mod lease;
+pub mod mailbox;
 pub mod outbound;
 pub mod relay;
 pub mod seal;
@@ -48,8 +53,10 @@ pub struct Delivery {
     pub traceparent: Option<String>,
     /// Attempt, from 1.
     pub attempt: u32,
-    /// Give up by then and answer [`Outcome::Deferred`]: the lease ends.
+    /// Give up by then and answer [`Outcome::Deferred`]: the lease ends, unless it is extended.
     pub deadline: Timestamp,
+    /// The lease: to keep it for longer, and to learn when the outcome is durable.
+    pub lease: Arc<dyn LeaseHold>,
     /// Where the bytes of the parts are.
     pub parts: Arc<dyn PartSource>,
 }
@@ -75,6 +82,32 @@ pub trait Adapter: Send + Sync {
 
     /// Says whether the system behind it can be reached.
     async fn check(&self) -> Health;
+
+    /// How many deliveries for `agency` it may have under way at one time, those that it has now included. The engine leases no more; the
+    /// rest waits in the store and costs nothing.
+    fn room(&self, _agency: &AgencyId) -> Room {
+        Room::Any
+    }
+
+    /// The same for all its agencies together.
+    fn room_together(&self) -> Room {
+        Room::Any
+    }
+
+    /// Resolves when there may be more room since the last call. One caller at a time; a change between two calls is not lost.
+    async fn room_changed(&self) {
+        std::future::pending().await
+    }
+
+    /// Why it takes nothing for `agency` at present, for the operator; `None` when it does, or nothing can be said.
+    fn absence(&self, _agency: &AgencyId) -> Option<Absence> {
+        None
+    }
+
+    /// How much working time a delivery may wait for being picked up before that is an incident; `None` for adapters that push.
+    fn not_picked_up_after(&self) -> Option<Duration> {
+        None
+    }
 
     /// Serves the other direction until `door` closes, for adapters that bring envelopes in. The default has no such direction.
     ///

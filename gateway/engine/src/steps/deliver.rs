@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters_sdk::lease::FixedLease;
 use adapters_sdk::{Adapter, Delivery, Outcome, PartSource, Scope};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -156,6 +157,7 @@ async fn prepare(engine: &Core, snapshot: &Snapshot, load: &Load) -> std::result
         traceparent: header.traceparent.clone(),
         attempt: load.attempt(),
         deadline: deadline(engine, load),
+        lease: Arc::new(FixedLease::of(deadline(engine, load).since(engine.clock.steady()))),
         parts: Arc::new(KeptParts(engine.parts.clone())),
     })
 }
