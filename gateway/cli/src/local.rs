@@ -60,6 +60,19 @@ pub struct Options {
     pub extra_config: String,
     /// The binary; default: this very program.
     pub binary: Option<PathBuf>,
+    /// Adapters that serve some agencies instead of the drop folders.
+    pub adapters: Vec<OwnAdapter>,
+}
+
+/// An adapter for agencies that have a system of their own.
+#[derive(Clone, Debug)]
+pub struct OwnAdapter {
+    /// The gateway that serves them.
+    pub gateway: GatewayId,
+    /// Whom it serves.
+    pub agencies: Vec<AgencyId>,
+    /// Its whole `[[adapter]]` table, in TOML; paths start from the federation's folder.
+    pub table: String,
 }
 
 impl Local {
@@ -80,7 +93,7 @@ impl Local {
         let mut local = Self { folder, province, gateways: Vec::new(), binary };
         local.issue_directory(1)?;
         for (number, gateway) in local.province.gateways.iter().enumerate() {
-            let made = local.write_config(gateway, doors[number], admins[number], &options.extra_config)?;
+            let made = local.write_config(gateway, doors[number], admins[number], options)?;
             local.gateways.push(made);
         }
         Ok(local)
@@ -118,7 +131,7 @@ impl Local {
         gateway: &ProvinceGateway,
         port: u16,
         admin_port: u16,
-        extra: &str,
+        options: &Options,
     ) -> anyhow::Result<LocalGateway> {
         let id = &gateway.id;
         let store = self.folder.join("stores").join(id.as_str());
@@ -135,17 +148,21 @@ impl Local {
              [directory]\nfile = \"{DIRECTORY_FILE}\"\n{directory}\nauthority = \"{authority}\"\nrefresh = \"1s\"\n\n{extra}\n{adapters}",
             log = gateway.log_key.display(),
             authority = self.province.authority,
-            adapters = self.adapters(id),
+            extra = options.extra_config,
+            adapters = self.adapters(id, &options.adapters),
         );
         std::fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         let log = self.folder.join(format!("{id}.log"));
         Ok(LocalGateway { id: id.clone(), config, store, log, port, admin_port, environment: Vec::new(), child: None })
     }
 
-    /// One folder adapter for the agencies behind a gateway, and one of its own, with a seal, for the land registration office.
-    fn adapters(&self, gateway: &GatewayId) -> String {
+    /// One folder adapter for the agencies behind a gateway, one with a seal for the land registration office, and the adapters of those who
+    /// have a system of their own.
+    fn adapters(&self, gateway: &GatewayId, own: &[OwnAdapter]) -> String {
         let land_office = &self.province.cast.land_office;
-        let served: Vec<_> = self.province.agencies.iter().filter(|agency| agency.gateway == *gateway).collect();
+        let has_own = |agency: &AgencyId| own.iter().any(|adapter| adapter.agencies.contains(agency));
+        let served = self.province.agencies.iter().filter(|agency| agency.gateway == *gateway);
+        let served: Vec<_> = served.filter(|agency| !has_own(&agency.id)).collect();
         let names: Vec<String> =
             served.iter().filter(|a| a.id != *land_office).map(|a| format!("\"{}\"", a.id)).collect();
         let mut text = format!(
@@ -160,6 +177,9 @@ impl Local {
                 office.seal.certificate.display(),
                 office.seal.key.display(),
             ));
+        }
+        for adapter in own.iter().filter(|adapter| adapter.gateway == *gateway) {
+            text.push_str(&format!("\n{}\n", adapter.table));
         }
         text
     }

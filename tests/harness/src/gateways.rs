@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use certs_dev::province::Plan;
-use gateway_cli::local::{Local, Options};
+use gateway_cli::local::{Local, Options, OwnAdapter};
 use tempfile::TempDir;
 
 /// A federation and the folder that goes with it.
@@ -21,8 +21,18 @@ impl Federation {
     /// # Errors
     /// When the binary is missing or a file cannot be written.
     pub fn lay_out(plan: Plan, extra_config: &str, binary: PathBuf) -> anyhow::Result<Self> {
+        Self::lay_out_by(
+            plan,
+            Options { extra_config: extra_config.to_owned(), binary: Some(binary), ..Options::default() },
+        )
+    }
+
+    /// Lays a federation out as the options say; starts nothing.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn lay_out_by(plan: Plan, options: Options) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("lienthong-").tempdir()?;
-        let options = Options { extra_config: extra_config.to_owned(), binary: Some(binary) };
         let local = Local::lay_out(folder.path(), plan, &options)?;
         Ok(Self { local, _folder: folder })
     }
@@ -33,6 +43,17 @@ impl Federation {
     /// When a gateway does not start.
     pub async fn running() -> anyhow::Result<Self> {
         Self::running_with(FAST).await
+    }
+
+    /// The province of three gateways, running, in which some agencies have a system of their own.
+    ///
+    /// # Errors
+    /// When a gateway does not start.
+    pub async fn running_among(adapters: Vec<OwnAdapter>) -> anyhow::Result<Self> {
+        let options = Options { extra_config: FAST.to_owned(), binary: Some(binary()?), adapters };
+        let mut federation = Self::lay_out_by(Plan::province(), options)?;
+        federation.local.start().await?;
+        Ok(federation)
     }
 
     /// The same with other settings.

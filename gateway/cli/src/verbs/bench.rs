@@ -104,7 +104,7 @@ impl Bench {
             errln!("{keys:?}: making a province, signing envelopes, measuring the floor …");
             let folder = base.join(format!("{keys:?}").to_lowercase());
             let plan = Plan::province().with_keys(keys.kind());
-            let options = Options { extra_config: OPEN_QUOTAS.to_owned(), binary: None };
+            let options = Options { extra_config: OPEN_QUOTAS.to_owned(), ..Options::default() };
             let mut local = Local::lay_out(&folder, plan, &options)?;
             let floor = self.floor(&local).await?;
             errln!("{keys:?}: measuring the gateway …");
@@ -124,8 +124,10 @@ impl Bench {
             return Ok((None, Vec::new()));
         }
         errln!("measuring memory …");
-        let options =
-            Options { extra_config: format!("{OPEN_QUOTAS}\n[limits]\npart_bytes = \"512MiB\"\n"), binary: None };
+        let options = Options {
+            extra_config: format!("{OPEN_QUOTAS}\n[limits]\npart_bytes = \"512MiB\"\n"),
+            ..Options::default()
+        };
         let mut local = Local::lay_out(folder, Plan::province(), &options)?;
         local.spawn(0)?;
         local.wait_until_ready(0).await?;
