@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use gateway_model::Timestamp;
-use gateway_store::claim::{Claim, Leased, Work};
+use gateway_model::state::DeliveryState;
+use gateway_store::Conflict;
+use gateway_store::claim::{Claim, Lease, Leased, Work};
 
-use crate::suite::{LEASE, Suite, at, lane, lease_of};
+use crate::suite::{LEASE, Suite, assert_conflict, at, delivery_id, lane, lease_of, settlement, waiting};
 
 /// The longest due comes first, whenever it was accepted.
 pub async fn work_is_claimed_in_the_order_in_which_it_is_due(suite: Suite) {
@@ -74,6 +76,62 @@ pub async fn work_whose_lease_has_run_out_is_due_again_with_a_higher_token(suite
         assert!(again[0].token > token, "round {round}: {} is not above {token}", again[0].token);
         token = again[0].token;
     }
+}
+
+/// A worker that is still at it keeps its work.
+pub async fn an_extended_lease_holds_until_its_new_end_and_then_runs_out(suite: Suite) {
+    let (_, lease) = suite.leased().await;
+    suite.accept(2, "a", 500).await;
+    let end = LEASE.as_secs() * 3;
+    suite.store.extend(&[lease], at(end)).await.unwrap();
+    assert_eq!(suite.store.next_due().await.unwrap(), Some(at(end)));
+    assert!(suite.claim("a", end - 1).await.is_empty());
+    assert!(suite.store.due_lanes(at(end - 1), 10).await.unwrap().is_empty());
+    assert_eq!(numbers(&suite.claim("a", end).await), [1]);
+}
+
+/// Extending twice in the wrong order takes nothing away.
+pub async fn a_lease_is_never_made_shorter(suite: Suite) {
+    let (_, lease) = suite.leased().await;
+    suite.store.extend(&[lease], at(5)).await.unwrap();
+    assert!(suite.claim("a", LEASE.as_secs() - 1).await.is_empty());
+    assert_eq!(suite.claim("a", LEASE.as_secs()).await.len(), 1);
+}
+
+/// What another worker has is not prolonged for the one that lost it; nor what nobody has, or is not there.
+pub async fn a_lease_that_no_longer_holds_is_not_extended(suite: Suite) {
+    let (_, old) = suite.leased().await;
+    let end = LEASE.as_secs();
+    let new = lease_of(&suite.claim("a", end).await[0]);
+    assert_conflict(suite.store.extend(&[old], at(10 * end)).await, Conflict::Stale);
+    assert_eq!(suite.store.next_due().await.unwrap(), Some(at(2 * end)), "the other's lease is as it was");
+    suite.store.extend(&[new], at(3 * end)).await.unwrap();
+    suite.accept(2, "b", 0).await;
+    for delivery in [delivery_id(2), delivery_id(3)] {
+        assert_conflict(suite.store.extend(&[Lease { delivery, token: new.token }], at(9)).await, Conflict::Stale);
+    }
+}
+
+/// One that is lost leaves the others as they were.
+pub async fn leases_are_extended_together_or_not_at_all(suite: Suite) {
+    let (_, held) = suite.leased().await;
+    suite.accept(2, "b", 0).await;
+    let lost = lease_of(&suite.claim("b", 0).await[0]);
+    suite.settle(settlement(lost, 1, waiting(1_000))).await;
+    assert_conflict(suite.store.extend(&[held, lost], at(900)).await, Conflict::Stale);
+    assert_eq!(suite.store.next_due().await.unwrap(), Some(at(0).plus(LEASE)));
+    suite.store.extend(&[held], at(900)).await.unwrap();
+    assert_eq!(suite.store.next_due().await.unwrap(), Some(at(900)));
+}
+
+/// The token stays the same, and ends with the settlement.
+pub async fn an_extended_lease_settles_and_is_extended_no_more(suite: Suite) {
+    let (seq, lease) = suite.leased().await;
+    suite.store.extend(&[lease], at(900)).await.unwrap();
+    suite.settle(settlement(lease, 800, DeliveryState::Delivered)).await;
+    assert_eq!(suite.row(seq).await.state, DeliveryState::Delivered);
+    assert_conflict(suite.store.extend(&[lease], at(2_000)).await, Conflict::Stale);
+    assert_eq!(suite.store.next_due().await.unwrap(), None);
 }
 
 /// Workers that claim at the same instant share the work out.

@@ -101,12 +101,15 @@ async fn take(suite: &Suite, step: Step, prepared: &Prepared) -> Result<(), Stor
             let claim = Claim { lanes: vec![(lane("c"), 10)], now: at(0), lease_until: at(0).plus(LEASE) };
             store.claim_due(claim).await.map(drop)
         }
+        Step::Extend => store.extend(&[prepared.lease], at(0).plus(LEASE * 2)).await,
     }
 }
 
 /// What the steps of [`take`] change, as text.
 async fn seen(suite: &Suite) -> String {
-    format!("{:?} {:?}", suite.store.counts().await.unwrap(), suite.store.due_lanes(at(0), 10).await.unwrap())
+    let (counts, due) = (suite.store.counts().await.unwrap(), suite.store.due_lanes(at(0), 10).await.unwrap());
+    let run_out = suite.store.due_lanes(at(LEASE.as_secs()), 10).await.unwrap();
+    format!("{counts:?} {due:?} {run_out:?}")
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use gateway_model::Timestamp;
-use gateway_store::claim::{Claim, Lane, LaneHead, Leased};
+use gateway_store::Conflict;
+use gateway_store::claim::{Claim, Lane, LaneHead, Lease, Leased};
 use gateway_store::rows::EnvelopeRow;
 use rusqlite::Connection;
 
@@ -53,6 +54,21 @@ pub(crate) fn claim(connection: &Connection, work: &Mutex<Work>, claim: &Claim) 
         Some(failure) if leased.is_empty() => Err(failure),
         _ => Ok(leased),
     }
+}
+
+/// Makes leases run out later.
+pub(crate) fn extend(
+    connection: &Connection,
+    work: &Mutex<Work>,
+    leases: &[Lease],
+    until: Timestamp,
+) -> Result<(), Failure> {
+    let mut held = Vec::with_capacity(leases.len());
+    for lease in leases {
+        let kept = rows::find_delivery(connection, lease.delivery)?.ok_or(Conflict::Stale)?;
+        held.push((WorkKey::Delivery(kept.key), lease.token));
+    }
+    if lock(work).extend(&held, until) { Ok(()) } else { Err(Conflict::Stale.into()) }
 }
 
 /// Lanes that have work due, the longest due first.

@@ -10,7 +10,7 @@ use gateway_model::id::{DeliveryId, EnvelopeId, EnvelopeKey};
 use gateway_model::{Digest, Reason, Timestamp};
 use gateway_store::accept::{Accept, Accepted};
 use gateway_store::change::{Change, Changed};
-use gateway_store::claim::{Claim, LaneHead, Leased};
+use gateway_store::claim::{Claim, LaneHead, Lease, Leased};
 use gateway_store::query::{Counts, Page, Query};
 use gateway_store::record::{Record, Recorded};
 use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow};
@@ -113,6 +113,11 @@ impl Store for EmbeddedStore {
     async fn claim_due(&self, claim: Claim) -> Result<Vec<Leased>, StoreError> {
         let shared = self.shared.clone();
         self.readers.read(move |connection| claim::claim(connection, &shared.work, &claim)).await
+    }
+
+    async fn extend(&self, leases: &[Lease], until: Timestamp) -> Result<(), StoreError> {
+        let (shared, leases) = (self.shared.clone(), leases.to_vec());
+        self.readers.read(move |connection| claim::extend(connection, &shared.work, &leases, until)).await
     }
 
     async fn due_lanes(&self, now: Timestamp, limit: usize) -> Result<Vec<LaneHead>, StoreError> {

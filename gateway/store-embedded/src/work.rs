@@ -131,6 +131,28 @@ impl Work {
         }
     }
 
+    /// Makes leases run out at `until`, unless they do later anyway; all of them, or none when one no longer holds.
+    pub(crate) fn extend(&mut self, leases: &[(WorkKey, u64)], until: Timestamp) -> bool {
+        let holds = |(key, token): &(WorkKey, u64)| {
+            let held = self.held.get(key).filter(|held| !held.frozen);
+            held.and_then(|held| held.lease).is_some_and(|lease| lease.token == *token)
+        };
+        if !leases.iter().all(holds) {
+            return false;
+        }
+        for (key, _) in leases {
+            let Some(held) = self.held.get_mut(key) else { continue };
+            let Some(lease) = held.lease.as_mut().filter(|lease| lease.until < until) else { continue };
+            let before = std::mem::replace(&mut lease.until, until);
+            let (lane, lane_id) = (held.lane.clone(), held.lane_id);
+            self.with_lane(&lane, lane_id, |state| {
+                state.leased.remove(&(before, *key));
+                state.leased.insert((until, *key));
+            });
+        }
+        true
+    }
+
     /// Makes the effects of a durable batch seen.
     pub(crate) fn publish(&mut self, effects: &Effects) {
         for key in &effects.frozen {

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::accept::{Accept, Accepted};
 use crate::change::{Change, Changed};
-use crate::claim::{Claim, LaneHead, Leased};
+use crate::claim::{Claim, LaneHead, Lease, Leased};
 use crate::query::{Counts, Page, Query};
 use crate::record::{Record, Recorded};
 use crate::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow};
@@ -37,12 +37,14 @@ pub enum Step {
     SettleReturns,
     /// [`Store::claim_due`].
     Claim,
+    /// [`Store::extend`].
+    Extend,
 }
 
 impl Step {
     /// Every step: tests of crashes walk this list.
-    pub const ALL: [Self; 6] =
-        [Self::Accept, Self::Settle, Self::Change, Self::Record, Self::SettleReturns, Self::Claim];
+    pub const ALL: [Self; 7] =
+        [Self::Accept, Self::Settle, Self::Change, Self::Record, Self::SettleReturns, Self::Claim, Self::Extend];
 }
 
 /// What happens at a step.
@@ -227,6 +229,10 @@ impl Store for FaultyStore {
 
     async fn claim_due(&self, claim: Claim) -> Result<Vec<Leased>, StoreError> {
         self.step(Step::Claim, self.store.claim_due(claim)).await
+    }
+
+    async fn extend(&self, leases: &[Lease], until: Timestamp) -> Result<(), StoreError> {
+        self.step(Step::Extend, self.store.extend(leases, until)).await
     }
 
     async fn due_lanes(&self, now: Timestamp, limit: usize) -> Result<Vec<LaneHead>, StoreError> {

@@ -10,7 +10,7 @@
 //! 3. [`Store::accept`] is idempotent per (sender, id, digest): the same digest gives the first receipt, another one
 //!    [`Conflict::OtherDigest`], for the whole retention.
 //! 4. A lease carries a fencing token that rises with every claim of the row. A settlement with an older token is [`Conflict::Stale`] and
-//!    changes nothing. A row whose lease has run out is due again. Tokens go on rising after a restart; whether leases outlive one is the
+//!    changes nothing; nor does it extend. A row whose lease has run out is due again. Tokens go on rising after a restart; whether leases outlive one is the
 //!    backend's own.
 //! 5. A settlement clears the old wake-up and sets the new one in the same commit. So does a change, and a record that brings a state.
 //! 6. After a failed fsync nothing more is acknowledged: every later step is [`StoreError::Unavailable`] until the process has restarted.
@@ -36,7 +36,7 @@ use gateway_model::{Digest, Reason, Timestamp};
 
 use accept::{Accept, Accepted};
 use change::{Change, Changed};
-use claim::{Claim, LaneHead, Leased};
+use claim::{Claim, LaneHead, Lease, Leased};
 use query::{Counts, Page, Query};
 use record::{Record, Recorded};
 use rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow};
@@ -87,6 +87,13 @@ pub trait Store: Send + Sync {
     /// # Cancellation
     /// Work claimed by a dropped future is due again when its lease runs out.
     async fn claim_due(&self, claim: Claim) -> Result<Vec<Leased>, StoreError>;
+
+    /// Makes leases run out at `until` instead; all of them or none, and never earlier than they would. Memory of who works on what, not of
+    /// what happened: nothing durable changes.
+    ///
+    /// # Errors
+    /// [`Conflict::Stale`] when a lease no longer holds; [`StoreError`].
+    async fn extend(&self, leases: &[Lease], until: Timestamp) -> Result<(), StoreError>;
 
     /// Lanes that have work due at or before `now`, the longest due first, at most `limit`.
     ///

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use crate::accept::{Accept, Accepted};
 use crate::change::{Change, Changed};
-use crate::claim::{Claim, LaneHead, Leased};
+use crate::claim::{Claim, LaneHead, Lease, Leased};
 use crate::query::{Counts, Page, Query};
 use crate::record::{Record, Recorded};
 use crate::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow};
@@ -117,6 +117,10 @@ impl Store for MemoryStore {
 
     async fn claim_due(&self, claim: Claim) -> Result<Vec<Leased>, StoreError> {
         self.read(|state| state.claim_due(&claim))
+    }
+
+    async fn extend(&self, leases: &[Lease], until: Timestamp) -> Result<(), StoreError> {
+        self.read(|state| state.extend(leases, until))
     }
 
     async fn due_lanes(&self, now: Timestamp, limit: usize) -> Result<Vec<LaneHead>, StoreError> {

@@ -53,6 +53,15 @@ impl Queue {
         items.into_iter().map(|item| (item, self.lease(item, lane, lease_until))).collect()
     }
 
+    /// Lets a leased item wake at `until`, unless it wakes later anyway.
+    pub(super) fn extend(&mut self, item: Item, until: Timestamp) {
+        if let Some((lane, wake)) = self.slots.get(&item).and_then(|slot| slot.place.clone())
+            && wake < until
+        {
+            self.move_to(item, Some((lane, until)));
+        }
+    }
+
     /// Whether the lease with this token still holds the item.
     pub(super) fn holds(&self, item: Item, token: u64) -> bool {
         self.slots.get(&item).is_some_and(|slot| slot.leased && slot.token == token)

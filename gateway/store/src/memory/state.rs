@@ -242,6 +242,16 @@ impl State {
         Ok(taken)
     }
 
+    pub(super) fn extend(&mut self, leases: &[crate::claim::Lease], until: Timestamp) -> Result<(), StoreError> {
+        if !leases.iter().all(|lease| self.queue.holds(Item::Delivery(lease.delivery), lease.token)) {
+            return Err(Conflict::Stale.into());
+        }
+        for lease in leases {
+            self.queue.extend(Item::Delivery(lease.delivery), until);
+        }
+        Ok(())
+    }
+
     /// Wakes at `now` what waits to be tried again and would wake after `latest`.
     pub(super) fn wake_what_lies_too_far_ahead(&mut self, now: Timestamp, latest: Timestamp) {
         for (item, lane) in self.queue.later_than(latest) {
