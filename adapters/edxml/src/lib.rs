@@ -1,1 +1,3 @@
 //! Document-management systems: edXML packages and statuses.
+
+pub mod format;
