@@ -278,8 +278,6 @@ reasons! {
     ReceiptInvalid = ("RECEIPT_INVALID", "receipt_invalid", FailedPrecondition),
     /// The final receipt has not come back in time.
     ReceiptOverdue = ("RECEIPT_OVERDUE", "receipt_overdue", FailedPrecondition),
-    /// It has been tried for as long as it may.
-    AttemptsExhausted = ("ATTEMPTS_EXHAUSTED", "attempts_exhausted", FailedPrecondition),
     /// The signer's certificate was revoked after acceptance.
     TrustChanged = ("TRUST_CHANGED", "trust_changed", FailedPrecondition),
     /// An operator holds it.

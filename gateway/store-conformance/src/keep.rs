@@ -68,7 +68,7 @@ pub async fn a_purge_takes_no_more_than_its_limit(suite: Suite) {
 /// What waits for a person keeps its body, however long.
 pub async fn a_held_delivery_keeps_its_body(suite: Suite) {
     let (seq, lease) = suite.leased().await;
-    let held = DeliveryState::Held { reason: gateway_model::Reason::AttemptsExhausted };
+    let held = DeliveryState::Held { reason: gateway_model::Reason::AdapterMissing };
     suite.settle(settlement(lease, 1, held)).await;
     assert_eq!(suite.store.purge_bodies(at(1_000_000), 10).await.unwrap(), 0);
     assert!(suite.store.body(seq).await.unwrap().is_some());

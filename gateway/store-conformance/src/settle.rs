@@ -118,7 +118,7 @@ pub async fn a_state_without_a_wake_up_is_never_due(suite: Suite) {
     let states = [
         DeliveryState::Delivered,
         DeliveryState::Refused { reason: Reason::AdapterRefused },
-        DeliveryState::Held { reason: Reason::AttemptsExhausted },
+        DeliveryState::Held { reason: Reason::AdapterMissing },
         DeliveryState::Expired,
         DeliveryState::Returned,
     ];
