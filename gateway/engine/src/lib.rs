@@ -10,7 +10,9 @@ pub mod door;
 pub mod entropy;
 pub mod events;
 pub mod gate;
+mod hold;
 pub mod lane;
+mod leased;
 pub mod metrics;
 pub mod operate;
 pub mod quota;
@@ -27,7 +29,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use adapters_sdk::Adapter;
+use adapters_sdk::{Adapter, Settled};
 use adapters_sdk::relay::RelayAdapters;
 use bytes::Bytes;
 use gateway_evidence::{Event, EventKind, Receipt};
@@ -281,9 +283,12 @@ impl Core {
         let Some(snapshot) = self.trust.current() else { return Sign::Nothing };
         let mut sign = Sign::Nothing;
         for (decision, load) in route::decide(self, &snapshot, load) {
-            let attempt = deliver::carry_out(self, &snapshot, decision, &load).await;
+            let (attempt, hold) = deliver::carry_out(self, &snapshot, decision, &load).await;
             sign = sign.or(attempt.sign());
-            receipt::settle(self, &snapshot, &load, attempt).await;
+            let settled = receipt::settle(self, &snapshot, &load, attempt).await;
+            if let (Some(hold), Some(state)) = (hold, settled) {
+                hold.settle(Settled::Committed(state));
+            }
         }
         sign
     }

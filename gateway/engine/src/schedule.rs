@@ -40,10 +40,32 @@ pub struct Plan {
     pub blocked: usize,
 }
 
+/// How many rows a destination may take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// By itself.
+    pub room: usize,
+    /// Together with others: under which name, and how many in all.
+    pub shared: Option<(String, usize)>,
+}
+
+impl From<usize> for Space {
+    fn from(room: usize) -> Self {
+        Self { room, shared: None }
+    }
+}
+
+impl Space {
+    /// How many rows there is room for.
+    pub fn left(&self) -> usize {
+        self.shared.as_ref().map_or(self.room, |(_, all)| self.room.min(*all))
+    }
+}
+
 impl Scheduler {
     /// Shares `room` rows out over the lanes that have due work. `room_of` tells how many rows a destination may take.
-    pub fn plan(&mut self, heads: &[LaneHead], room: usize, room_of: impl Fn(&Destination) -> usize) -> Plan {
-        let (mut queues, blocked) = sort(heads, room_of);
+    pub fn plan(&mut self, heads: &[LaneHead], room: usize, room_of: impl Fn(&Destination) -> Space) -> Plan {
+        let (mut queues, mut shares, blocked) = sort(heads, room_of);
         if self.turns.len() > TURNS_REMEMBERED {
             self.turns.clear();
         }
@@ -52,6 +74,13 @@ impl Scheduler {
         while left > 0 && !queues.is_empty() {
             let Some(destination) = self.next_destination(&queues) else { break };
             let Some(queue) = queues.get_mut(&destination) else { break };
+            if let Some(share) = queue.share.as_ref().and_then(|name| shares.get_mut(name)) {
+                let Some(rest) = share.checked_sub(1) else {
+                    queues.remove(&destination);
+                    continue;
+                };
+                *share = rest;
+            }
             let turn = self.turns.entry(destination.clone()).or_default();
             if let Some(lane) = turn.pick(queue) {
                 *taken.entry(lane).or_default() += 1;
@@ -78,11 +107,15 @@ impl Scheduler {
 /// The lanes of one destination.
 struct Queue {
     room: usize,
+    /// Under which name it shares room with others.
+    share: Option<String>,
     senders: [BTreeMap<Option<AgencyId>, Lane>; PRIORITIES],
 }
 
-fn sort(heads: &[LaneHead], room_of: impl Fn(&Destination) -> usize) -> (BTreeMap<Destination, Queue>, usize) {
-    let mut rooms: HashMap<Destination, usize> = HashMap::new();
+type Sorted = (BTreeMap<Destination, Queue>, HashMap<String, usize>, usize);
+
+fn sort(heads: &[LaneHead], room_of: impl Fn(&Destination) -> Space) -> Sorted {
+    let mut spaces: HashMap<Destination, Space> = HashMap::new();
     let mut queues: BTreeMap<Destination, Queue> = BTreeMap::new();
     let mut blocked = 0;
     for head in heads {
@@ -91,17 +124,19 @@ fn sort(heads: &[LaneHead], room_of: impl Fn(&Destination) -> usize) -> (BTreeMa
             blocked += 1;
             continue;
         };
-        let room = *rooms.entry(place.destination.clone()).or_insert_with(|| room_of(&place.destination));
-        if room == 0 {
+        let space = spaces.entry(place.destination.clone()).or_insert_with(|| room_of(&place.destination));
+        if space.left() == 0 {
             blocked += 1;
             continue;
         }
-        let queue = queues.entry(place.destination).or_insert_with(|| Queue { room, senders: Default::default() });
+        let (room, share) = (space.room, space.shared.as_ref().map(|(name, _)| name.clone()));
+        let queue =
+            queues.entry(place.destination).or_insert_with(|| Queue { room, share, senders: Default::default() });
         if let Some(senders) = queue.senders.get_mut(usize::from(place.priority.rank())) {
             senders.insert(place.sender, head.lane.clone());
         }
     }
-    (queues, blocked)
+    (queues, spaces.into_values().filter_map(|space| space.shared).collect(), blocked)
 }
 
 impl Turn {
@@ -146,7 +181,7 @@ mod tests {
         let mut scheduler = Scheduler::default();
         let mut total = vec![0; heads.len()];
         for _ in 0..rounds {
-            for (lane, rows) in scheduler.plan(heads, room, |_| room).lanes {
+            for (lane, rows) in scheduler.plan(heads, room, |_| room.into()).lanes {
                 let index = heads.iter().position(|head| head.lane == lane).unwrap();
                 total[index] += rows;
             }
@@ -181,15 +216,32 @@ mod tests {
     fn a_closed_destination_takes_no_room_from_others() {
         let heads = [head("dead", Priority::ExpressTimed, "x"), head("b", Priority::Normal, "y")];
         let dead = Destination::Agency(agency("dead"));
-        let plan = Scheduler::default().plan(&heads, 8, |destination| if *destination == dead { 0 } else { 8 });
+        let room = |destination: &Destination| if *destination == dead { 0 } else { 8 };
+        let plan = Scheduler::default().plan(&heads, 8, |destination| room(destination).into());
         assert_eq!(plan, Plan { lanes: vec![(heads[1].lane.clone(), 8)], blocked: 1 });
     }
 
     #[test]
     fn a_destination_gets_no_more_than_its_room() {
         let heads = [head("a", Priority::Normal, "x"), head("a", Priority::Urgent, "y")];
-        let plan = Scheduler::default().plan(&heads, 100, |_| 1);
+        let plan = Scheduler::default().plan(&heads, 100, |_| 1.into());
         assert_eq!(plan.lanes.iter().map(|(_, rows)| rows).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn destinations_that_share_room_take_turns_and_never_more_than_it() {
+        let heads =
+            [head("a", Priority::Normal, "x"), head("b", Priority::Normal, "x"), head("c", Priority::Normal, "x")];
+        let space = |destination: &Destination| match destination {
+            Destination::Agency(id) if id.as_str() == "c" => Space::from(9),
+            _ => Space { room: 9, shared: Some(("queue".to_owned(), 4)) },
+        };
+        let plan = Scheduler::default().plan(&heads, 100, space);
+        let lanes = heads.each_ref().map(|head| head.lane.clone());
+        let [a, b, c] = lanes;
+        assert_eq!(plan, Plan { lanes: vec![(a, 2), (b, 2), (c, 9)], blocked: 0 });
+        let none = Scheduler::default().plan(&heads, 100, |_| Space { room: 9, shared: Some(("queue".to_owned(), 0)) });
+        assert_eq!(none, Plan { lanes: Vec::new(), blocked: 3 });
     }
 
     #[test]

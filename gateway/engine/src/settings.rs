@@ -20,6 +20,8 @@ pub struct Settings {
     pub leases_agency_max: usize,
     /// Of these, rows towards one gateway.
     pub leases_gateway_max: usize,
+    /// Rows under a lease at adapters that tell their room, beside the others: slow takers starve nobody who is not one.
+    pub leases_taken_max: usize,
     /// How long a lease holds.
     pub lease: Duration,
     /// How much of a lease is kept back for settling: an adapter has to answer before.
@@ -55,6 +57,7 @@ impl Default for Settings {
             leases_max: 1_024,
             leases_agency_max: 32,
             leases_gateway_max: 512,
+            leases_taken_max: 2_048,
             lease: limits::LEASE_TIME,
             lease_margin: Duration::from_secs(10),
             delivery_backoff: backoff,

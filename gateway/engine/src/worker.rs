@@ -11,12 +11,14 @@ use gateway_model::{Timestamp, limits};
 use gateway_store::StoreError;
 use gateway_store::claim::{Claim, LaneHead, Lease, Leased, ReturnLease, Work};
 use gateway_store::rows::{EnvelopeSeq, ReturnRow};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::gate::{Passage, Sign};
 use crate::lane::{Destination, Party, Place};
-use crate::schedule::Scheduler;
+use crate::leased::{self, Account, Ledger};
+use crate::schedule::{Plan, Scheduler};
 use crate::steps::deliver::Load;
 use crate::steps::receipt;
 use crate::{Core, Engine};
@@ -39,8 +41,9 @@ pub struct Worker {
     engine: Arc<Core>,
     scheduler: Scheduler,
     tasks: JoinSet<Done>,
-    leased: HashMap<Destination, usize>,
-    leased_total: usize,
+    leased: Ledger,
+    /// An adapter may have room again.
+    room: Arc<Notify>,
 }
 
 /// A piece of work that goes out in one call.
@@ -51,6 +54,7 @@ enum Errand {
 
 struct Done {
     destination: Destination,
+    account: Account,
     rows: usize,
     sign: Sign,
     began: Timestamp,
@@ -71,13 +75,15 @@ impl Worker {
     }
 
     pub(crate) fn of(engine: Arc<Core>) -> Self {
-        Self { engine, scheduler: Scheduler::default(), tasks: JoinSet::new(), leased: HashMap::new(), leased_total: 0 }
+        let (scheduler, tasks, leased) = (Scheduler::default(), JoinSet::new(), Ledger::default());
+        Self { engine, scheduler, tasks, leased, room: Arc::default() }
     }
 
     /// Walks until `shutdown`; then waits for what is under way as long as the settings allow. What is cut off then is due again when its
     /// lease runs out.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut trust = self.engine.trust.changes();
+        let _listening = self.listen();
         loop {
             let (wake, rest) = match self.fill().await {
                 Ok(filled) => (self.next_look(&filled).await, filled.claimed == 0 && filled.blocked > 0),
@@ -87,13 +93,16 @@ impl Worker {
                     (self.engine.clock.steady().plus(TICK), true)
                 }
             };
-            let engine = self.engine.clone();
+            let (engine, room) = (self.engine.clone(), self.room.clone());
             let rested = engine.clock.steady().plus(if rest { REST } else { Duration::ZERO });
             let woken = async {
                 if rest {
                     engine.clock.sleep_until(rested).await;
                 }
-                engine.store.woken().await;
+                tokio::select! {
+                    () = engine.store.woken() => {}
+                    () = room.notified() => {}
+                }
             };
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -127,6 +136,22 @@ impl Worker {
         }
     }
 
+    /// Listens to every adapter for as long as what it gives back lives.
+    fn listen(&self) -> JoinSet<()> {
+        let adapters = self.engine.adapters.by_name.values().cloned();
+        adapters
+            .map(|adapter| {
+                let room = self.room.clone();
+                async move {
+                    loop {
+                        adapter.room_changed().await;
+                        room.notify_one();
+                    }
+                }
+            })
+            .collect()
+    }
+
     /// Claims and starts as much due work as there is room for.
     async fn fill(&mut self) -> Result<Filled, StoreError> {
         let mut filled = Filled { claimed: 0, blocked: 0, looked_at: 0 };
@@ -136,17 +161,13 @@ impl Worker {
             return Ok(filled);
         }
         for _ in 0..CLAIMS_MAX {
-            let room = self.engine.settings.leases_max.saturating_sub(self.leased_total);
-            if room == 0 {
+            if self.leased.left(&self.engine) == (0, 0) {
                 filled.blocked = filled.blocked.max(1);
                 break;
             }
             let now = self.engine.clock.steady();
             let heads = self.look(now).await?;
-            let plan = {
-                let (leased, engine) = (&self.leased, &self.engine);
-                self.scheduler.plan(&heads, room, |destination| room_of(engine, leased, destination, now))
-            };
+            let plan = self.plan(&heads, now);
             (filled.blocked, filled.looked_at) = (plan.blocked, heads.len());
             if plan.lanes.is_empty() {
                 break;
@@ -162,8 +183,26 @@ impl Worker {
                 break;
             }
         }
-        self.engine.metrics.leases(self.leased_total);
+        self.engine.metrics.leases(self.leased.total());
         Ok(filled)
+    }
+
+    /// What to claim: pushed work and work that is taken have bounds of their own.
+    fn plan(&mut self, heads: &[LaneHead], now: Timestamp) -> Plan {
+        let (ledger, engine) = (&self.leased, &self.engine);
+        let is_pushed = |head: &LaneHead| {
+            Place::of(&head.lane).is_none_or(|place| leased::taker(engine, &place.destination).is_none())
+        };
+        let (pushed, taken): (Vec<LaneHead>, Vec<LaneHead>) = heads.iter().cloned().partition(is_pushed);
+        let (push_left, take_left) = ledger.left(engine);
+        let space = |destination: &Destination| ledger.space(engine, destination, now);
+        let mut plan = self.scheduler.plan(&pushed, push_left, space);
+        if !taken.is_empty() {
+            let more = self.scheduler.plan(&taken, take_left, space);
+            plan.lanes.extend(more.lanes);
+            plan.blocked += more.blocked;
+        }
+        plan
     }
 
     /// Lanes with due work. Looks further when what it saw first is all closed: a dead destination may have very many lanes.
@@ -173,7 +212,7 @@ impl Worker {
             let heads = self.engine.store.due_lanes(now, limit).await?;
             let open = |head: &&LaneHead| {
                 Place::of(&head.lane)
-                    .is_some_and(|place| room_of(&self.engine, &self.leased, &place.destination, now) > 0)
+                    .is_some_and(|place| self.leased.space(&self.engine, &place.destination, now).left() > 0)
             };
             let enough = heads.len() < limit || heads.iter().filter(open).count() >= LANES_LOOKED_AT / 4;
             if enough || limit >= LANES_LOOKED_AT_MAX {
@@ -210,8 +249,8 @@ impl Worker {
         for (destination, errand) in group(leased) {
             parties.extend(destination.party());
             let rows = errand.rows();
-            *self.leased.entry(destination.clone()).or_default() += rows;
-            self.leased_total += rows;
+            let account = Account::of(&self.engine, &destination);
+            self.leased.add(&destination, &account, rows);
             let (engine, began) = (self.engine.clone(), self.engine.clock.steady());
             self.tasks.spawn(async move {
                 let sign = AssertUnwindSafe(errand.run(&engine)).catch_unwind().await;
@@ -219,7 +258,7 @@ impl Worker {
                     tracing::error!(destination = destination.kind(), "a walk broke down; its lease runs out");
                     Sign::Nothing
                 });
-                Done { destination, rows, sign, began }
+                Done { destination, account, rows, sign, began }
             });
         }
         (rows, parties)
@@ -239,13 +278,7 @@ impl Worker {
     }
 
     fn finish(&mut self, done: Done) {
-        self.leased_total = self.leased_total.saturating_sub(done.rows);
-        if let Some(rows) = self.leased.get_mut(&done.destination) {
-            *rows = rows.saturating_sub(done.rows);
-            if *rows == 0 {
-                self.leased.remove(&done.destination);
-            }
-        }
+        self.leased.remove(&done.destination, &done.account, done.rows);
         let Some(party) = done.destination.party() else { return };
         let down = matches!(done.sign, Sign::Down { .. });
         let (now, unit) = (self.engine.clock.steady(), self.engine.entropy.unit());
@@ -290,24 +323,6 @@ impl Worker {
             }
         }
         self.tasks.shutdown().await;
-    }
-}
-
-/// How many rows a destination may take now.
-fn room_of(engine: &Core, leased: &HashMap<Destination, usize>, destination: &Destination, now: Timestamp) -> usize {
-    let settings = &engine.settings;
-    let ceiling = match destination {
-        Destination::Agency(_) => settings.leases_agency_max,
-        Destination::Gateway(_) | Destination::Awaiting(_) | Destination::Receipts(_) | Destination::Nowhere => {
-            settings.leases_gateway_max
-        }
-    };
-    let left = ceiling.saturating_sub(leased.get(destination).copied().unwrap_or(0));
-    let passage = destination.party().map_or(Passage::Open, |party| engine.gates().passage(&party, now));
-    match passage {
-        Passage::Open => left,
-        Passage::Probe => left.min(1),
-        Passage::Closed(_) => 0,
     }
 }
 

@@ -4,7 +4,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters_sdk::lease::FixedLease;
 use adapters_sdk::{Adapter, Delivery, Outcome, PartSource, Scope};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use tokio::io::AsyncRead;
 
 use crate::Core;
 use crate::gate::Sign;
+use crate::hold::Hold;
 use crate::lane::{Destination, Place};
 use crate::steps::route::{Decision, Instead};
 use crate::steps::verify;
@@ -83,10 +83,17 @@ impl Attempt {
             Result::Asked(Outcome::Deferred { reason, detail, retry_after, scope: Scope::Destination }) => {
                 Sign::Down { reason: *reason, detail: detail.clone(), retry_after: *retry_after }
             }
-            // A breakdown inside of the adapter, or before it was asked, says nothing about the system behind it.
-            Result::Asked(Outcome::Deferred { reason: Reason::AdapterPanicked | Reason::StoreUnavailable, .. }) => {
-                Sign::Nothing
-            }
+            // A breakdown inside of the adapter, or before it was asked, says nothing about the system behind it; nor does a worker that
+            // did not come, or did not come back.
+            Result::Asked(Outcome::Deferred {
+                reason:
+                    Reason::AdapterPanicked
+                    | Reason::StoreUnavailable
+                    | Reason::NotPickedUp
+                    | Reason::WorkerSilent
+                    | Reason::Draining,
+                ..
+            }) => Sign::Nothing,
             Result::Asked(_) => Sign::Answered,
         }
     }
@@ -97,21 +104,27 @@ impl Attempt {
 }
 
 /// Carries a decision out: asks the other side when it is to be handed over.
-pub(crate) async fn carry_out(engine: &Core, snapshot: &Snapshot, decision: Decision, load: &Load) -> Attempt {
+pub(crate) async fn carry_out(
+    engine: &Core,
+    snapshot: &Snapshot,
+    decision: Decision,
+    load: &Load,
+) -> (Attempt, Option<Hold>) {
     if let Decision::Instead(instead) = decision {
-        return Attempt::instead(instead);
+        return (Attempt::instead(instead), None);
     }
     let Some((adapter, counterpart)) = adapter(engine, &load.place.destination) else {
-        return Attempt::instead(Instead::Hold(Reason::AdapterMissing));
+        return (Attempt::instead(Instead::Hold(Reason::AdapterMissing)), None);
     };
-    let began = engine.clock.steady();
-    let result = match prepare(engine, snapshot, load).await {
-        Ok(delivery) => Result::Asked(ask(engine, adapter.as_ref(), &delivery).await),
+    let (began, hold) = (engine.clock.steady(), Hold::of(engine, load));
+    let result = match prepare(engine, snapshot, load, &hold).await {
+        Ok(delivery) => Result::Asked(ask(engine, adapter.as_ref(), &delivery, &hold).await),
         Err(result) => result,
     };
+    hold.end();
     let attempt = Attempt { result, counterpart };
     tell(engine, load, &attempt, engine.clock.steady().since(began));
-    attempt
+    (attempt, Some(hold))
 }
 
 /// The adapter of a destination, and its name.
@@ -130,7 +143,12 @@ pub(crate) fn adapter(engine: &Core, destination: &Destination) -> Option<(Arc<d
 }
 
 /// Puts together what the adapter gets, and looks once more at trust that changed since acceptance.
-async fn prepare(engine: &Core, snapshot: &Snapshot, load: &Load) -> std::result::Result<Delivery, Result> {
+async fn prepare(
+    engine: &Core,
+    snapshot: &Snapshot,
+    load: &Load,
+    hold: &Hold,
+) -> std::result::Result<Delivery, Result> {
     let receipt = engine.store.receipt(load.envelope.accepted_leaf).await;
     let receipt = receipt.map_err(|error| deferred(Reason::StoreUnavailable, error.to_string()))?;
     let receipt = receipt
@@ -156,8 +174,8 @@ async fn prepare(engine: &Core, snapshot: &Snapshot, load: &Load) -> std::result
         hops,
         traceparent: header.traceparent.clone(),
         attempt: load.attempt(),
-        deadline: deadline(engine, load),
-        lease: Arc::new(FixedLease::of(deadline(engine, load).since(engine.clock.steady()))),
+        deadline: hold.deadline(),
+        lease: hold.lease(),
         parts: Arc::new(KeptParts(engine.parts.clone())),
     })
 }
@@ -181,27 +199,29 @@ fn check_trust(engine: &Core, snapshot: &Snapshot, load: &Load, receipt: &Receip
     }
 }
 
-/// Asks the adapter. A panic or a silence is no answer.
-async fn ask(engine: &Core, adapter: &dyn Adapter, delivery: &Delivery) -> Outcome {
-    let answer = AssertUnwindSafe(adapter.deliver(delivery)).catch_unwind();
-    tokio::select! {
-        answer = answer => answer.unwrap_or_else(|_| Outcome::Deferred {
-            reason: Reason::AdapterPanicked,
-            detail: "the adapter broke down".to_owned(),
-            retry_after: None,
-            scope: Scope::Delivery,
-        }),
-        () = engine.clock.sleep_until(delivery.deadline) => Outcome::Deferred {
-            reason: Reason::AdapterUnavailable,
-            detail: "no answer before the lease ends".to_owned(),
-            retry_after: None,
-            scope: Scope::Destination,
-        },
+/// Asks the adapter. A panic or a silence is no answer; an answer that comes with the deadline counts.
+async fn ask(engine: &Core, adapter: &dyn Adapter, delivery: &Delivery, hold: &Hold) -> Outcome {
+    let mut answer = std::pin::pin!(AssertUnwindSafe(adapter.deliver(delivery)).catch_unwind());
+    loop {
+        let deadline = hold.deadline();
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer.unwrap_or_else(|_| Outcome::Deferred {
+                reason: Reason::AdapterPanicked,
+                detail: "the adapter broke down".to_owned(),
+                retry_after: None,
+                scope: Scope::Delivery,
+            }),
+            () = engine.clock.sleep_until(deadline) => if hold.deadline() <= deadline {
+                return Outcome::Deferred {
+                    reason: Reason::AdapterUnavailable,
+                    detail: "no answer before the lease ends".to_owned(),
+                    retry_after: None,
+                    scope: Scope::Destination,
+                };
+            },
+        }
     }
-}
-
-fn deadline(engine: &Core, load: &Load) -> Timestamp {
-    load.lease_until.minus(engine.settings.lease_margin).max(engine.clock.steady())
 }
 
 fn deferred(reason: Reason, detail: String) -> Result {
@@ -211,6 +231,8 @@ fn deferred(reason: Reason, detail: String) -> Result {
 fn tell(engine: &Core, load: &Load, attempt: &Attempt, took: Duration) {
     let (outcome, reason, detail) = match &attempt.result {
         Result::Instead(_) => ("held", None, ""),
+        // Nobody was there: not even an attempt.
+        Result::Asked(Outcome::Deferred { reason: Reason::NotPickedUp, .. }) => return,
         Result::Asked(Outcome::Taken { .. }) => ("taken", None, ""),
         Result::Asked(Outcome::Deferred { reason, detail, .. }) => ("deferred", Some(*reason), detail.as_str()),
         Result::Asked(Outcome::Refused { reason, detail }) => ("refused", Some(*reason), detail.as_str()),

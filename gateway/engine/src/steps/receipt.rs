@@ -10,6 +10,7 @@ use adapters_sdk::Outcome;
 use gateway_evidence::{Event, Receipt};
 use gateway_model::Timestamp;
 use gateway_model::id::AgencyId;
+use gateway_model::state::DeliveryState;
 use gateway_store::claim::Lease;
 use gateway_store::settle::Settle;
 use gateway_store::{Conflict, StoreError};
@@ -23,14 +24,15 @@ use crate::steps::deliver::{Attempt, Load, Result};
 use ending::Ending;
 
 /// Makes the end of an attempt durable: new state, wake-up, leaf and receipts for the way back in one commit. When the store cannot, the
-/// lease runs out and the delivery is walked again.
-pub(crate) async fn settle(engine: &Core, snapshot: &Snapshot, load: &Load, attempt: Attempt) {
+/// lease runs out and the delivery is walked again. Gives the new state when it is durable for all of the load.
+pub(crate) async fn settle(engine: &Core, snapshot: &Snapshot, load: &Load, attempt: Attempt) -> Option<DeliveryState> {
     let (spoken_of, left_out) = share_out(load, &attempt);
     if !spoken_of.rows.is_empty() && !left_out.rows.is_empty() {
-        settle_together(engine, snapshot, &spoken_of, attempt.clone()).await;
-        return settle_together(engine, snapshot, &left_out, attempt).await;
+        let first = settle_together(engine, snapshot, &spoken_of, attempt.clone()).await;
+        let rest = settle_together(engine, snapshot, &left_out, attempt).await;
+        return first.filter(|_| rest.is_some());
     }
-    settle_together(engine, snapshot, load, attempt).await;
+    settle_together(engine, snapshot, load, attempt).await
 }
 
 /// The other side's receipt holds for those that it speaks of, and for nobody else.
@@ -48,20 +50,26 @@ fn share_out(load: &Load, attempt: &Attempt) -> (Load, Load) {
     (Load { rows: spoken_of, ..empty.clone() }, Load { rows: left_out, ..empty })
 }
 
-async fn settle_together(engine: &Core, snapshot: &Snapshot, load: &Load, attempt: Attempt) {
+async fn settle_together(engine: &Core, snapshot: &Snapshot, load: &Load, attempt: Attempt) -> Option<DeliveryState> {
     let ending = Ending::of(engine, snapshot, load, attempt);
     let at = engine.clock.now();
     let leases: Vec<Lease> = load.rows.iter().map(|(_, lease)| *lease).collect();
-    match engine.store.settle(settlement(&ending, leases.clone(), at)).await {
+    let settled = match engine.store.settle(settlement(&ending, leases.clone(), at)).await {
         // Somebody moved one of them meanwhile: the others still settle.
         Err(StoreError::Conflict(Conflict::Stale)) if leases.len() > 1 => {
             for lease in leases {
                 tell(engine, load, engine.store.settle(settlement(&ending, vec![lease], at)).await.err());
             }
+            None
         }
-        result => tell(engine, load, result.err()),
-    }
+        result => {
+            let settled = result.is_ok().then_some(ending.to);
+            tell(engine, load, result.err());
+            settled
+        }
+    };
     engine.events.tell(load.envelope.seq);
+    settled
 }
 
 fn settlement(ending: &Ending, leases: Vec<Lease>, at: Timestamp) -> Settle {

@@ -11,6 +11,7 @@ use gateway_verify::Snapshot;
 
 use crate::Core;
 use crate::lane::Destination;
+use crate::leased;
 use crate::steps::deliver::{Attempt, Load, Result};
 use crate::steps::route::Instead;
 
@@ -79,6 +80,11 @@ impl Case<'_> {
             (Outcome::Taken { .. }, _) => {
                 Ending::told_back(self, DeliveryState::Delivered, self.leaf(EventKind::Delivered), Attempted::Yes)
             }
+            (Outcome::Deferred { reason: Reason::NotPickedUp, .. }, destination)
+                if self.waits_for_room(destination) =>
+            {
+                self.put_back()
+            }
             (Outcome::Deferred { reason, retry_after, scope, .. }, _) => self.waiting(reason, retry_after, scope),
             // It does not have it: had it taken it before, it would have given its receipt again.
             (Outcome::Refused { reason: Reason::EnvelopeExpired, .. }, Destination::Gateway(_))
@@ -139,6 +145,27 @@ impl Case<'_> {
                 returns: Vec::new(),
             },
             None => self.held(Reason::ReceiptOverdue, Attempted::No),
+        }
+    }
+
+    /// Whether the adapter tells its room: then what nobody picked up is not leased again before somebody is there.
+    fn waits_for_room(&self, destination: &Destination) -> bool {
+        leased::taker(self.engine, destination).is_some()
+    }
+
+    /// Back in its place, as if it had never been leased.
+    fn put_back(&self) -> Ending {
+        let was = self.load.rows.first().map(|(row, _)| &row.state);
+        let due = was.and_then(DeliveryState::due).unwrap_or_else(|| self.engine.clock.steady());
+        Ending {
+            to: DeliveryState::Waiting { due, reason: was.and_then(DeliveryState::reason) },
+            wake: None,
+            lane: None,
+            serving: None,
+            attempted: Attempted::No,
+            leaf: None,
+            foreign: None,
+            returns: Vec::new(),
         }
     }
 

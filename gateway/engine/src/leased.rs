@@ -1,0 +1,114 @@
+//! What is under a lease at this moment, and how much more may be: counted by destination, and by adapter where several share its room.
+
+use std::collections::HashMap;
+
+use adapters_sdk::Room;
+use gateway_model::Timestamp;
+
+use crate::Core;
+use crate::gate::Passage;
+use crate::lane::Destination;
+use crate::schedule::Space;
+use crate::steps::deliver;
+
+/// Rows under a lease.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    by_destination: HashMap<Destination, usize>,
+    /// Of agencies whose adapters tell their room.
+    by_adapter: HashMap<String, usize>,
+    /// At everybody else.
+    pushed: usize,
+}
+
+/// Which bound rows count against.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Account {
+    /// The one for all that the gateway pushes.
+    Pushed,
+    /// That of an adapter that tells its room.
+    Taken(String),
+}
+
+impl Account {
+    /// That of a destination.
+    pub(crate) fn of(engine: &Core, destination: &Destination) -> Self {
+        taker(engine, destination).map_or(Self::Pushed, |name| Self::Taken(name.to_owned()))
+    }
+}
+
+/// The name of the destination's adapter, when that tells its room.
+pub(crate) fn taker<'a>(engine: &'a Core, destination: &Destination) -> Option<&'a str> {
+    let Destination::Agency(agency) = destination else { return None };
+    let name = engine.adapters.by_agency.get(agency)?;
+    let adapter = engine.adapters.by_name.get(name)?;
+    (adapter.room(agency) != Room::Any).then_some(name.as_str())
+}
+
+impl Ledger {
+    /// So many more.
+    pub(crate) fn add(&mut self, destination: &Destination, account: &Account, rows: usize) {
+        *self.by_destination.entry(destination.clone()).or_default() += rows;
+        match account {
+            Account::Pushed => self.pushed += rows,
+            Account::Taken(name) => *self.by_adapter.entry(name.clone()).or_default() += rows,
+        }
+    }
+
+    /// So many fewer.
+    pub(crate) fn remove(&mut self, destination: &Destination, account: &Account, rows: usize) {
+        lower(&mut self.by_destination, destination, rows);
+        match account {
+            Account::Pushed => self.pushed = self.pushed.saturating_sub(rows),
+            Account::Taken(name) => lower(&mut self.by_adapter, name, rows),
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn total(&self) -> usize {
+        self.pushed + self.taken()
+    }
+
+    /// How many more may be pushed, and how many more may lie at adapters that tell their room.
+    pub(crate) fn left(&self, engine: &Core) -> (usize, usize) {
+        let settings = &engine.settings;
+        (settings.leases_max.saturating_sub(self.pushed), settings.leases_taken_max.saturating_sub(self.taken()))
+    }
+
+    /// How many rows a destination may take now.
+    pub(crate) fn space(&self, engine: &Core, destination: &Destination, now: Timestamp) -> Space {
+        let (settings, under_way) = (&engine.settings, self.by_destination.get(destination).copied().unwrap_or(0));
+        let passage = destination.party().map_or(Passage::Open, |party| engine.gates().passage(&party, now));
+        let may_pass = match passage {
+            Passage::Open => usize::MAX,
+            Passage::Probe => 1,
+            Passage::Closed(_) => return 0.into(),
+        };
+        let Destination::Agency(agency) = destination else {
+            return settings.leases_gateway_max.saturating_sub(under_way).min(may_pass).into();
+        };
+        let Some((adapter, name)) = deliver::adapter(engine, destination) else {
+            return settings.leases_agency_max.saturating_sub(under_way).min(may_pass).into();
+        };
+        let room = match adapter.room(agency) {
+            Room::Any => settings.leases_agency_max.saturating_sub(under_way),
+            room @ Room::Of(_) => room.left(under_way),
+        };
+        let together = adapter.room_together().left(self.by_adapter.get(&name).copied().unwrap_or(0));
+        let shared = (together < usize::MAX).then_some((name, together));
+        Space { room: room.min(may_pass), shared }
+    }
+
+    fn taken(&self) -> usize {
+        self.by_adapter.values().sum()
+    }
+}
+
+fn lower<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K, rows: usize) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(rows);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
