@@ -58,15 +58,52 @@ impl Status {
             table.add_row([name, value]);
         }
         outln!("{table}");
+        print_gates(&status.gates, language);
         Ok(Exit::Success)
     }
 }
 
+/// Who does not answer: what goes there waits.
+fn print_gates(gates: &[v1::GateState], language: Language) {
+    if gates.is_empty() {
+        return;
+    }
+    outln!(
+        "\n{}",
+        language.pick("Nơi không phản hồi (gói tin đi đó đang chờ):", "Who does not answer (what goes there waits):")
+    );
+    let pick = |vi, en| language.pick(vi, en);
+    let mut table = output::table(&[
+        pick("Nơi nhận", "Destination"),
+        pick("Từ", "Since"),
+        pick("Lần thử tới", "Next probe"),
+        pick("Lý do", "Reason"),
+        pick("Chi tiết", "Detail"),
+    ]);
+    for gate in gates {
+        table.add_row([
+            gate.destination.clone(),
+            local_time(gate.since.as_ref(), language),
+            local_time(gate.next_probe_at.as_ref(), language),
+            gate.reason.clone(),
+            gate.detail.clone(),
+        ]);
+    }
+    outln!("{table}");
+}
+
 fn json(status: &v1::GetStatusResponse) -> serde_json::Value {
+    let gate = |gate: &v1::GateState| {
+        serde_json::json!({
+            "destination": gate.destination, "reason": gate.reason, "detail": gate.detail,
+            "since": rfc3339(gate.since.as_ref()), "next_probe_at": rfc3339(gate.next_probe_at.as_ref()),
+        })
+    };
     serde_json::json!({
         "gateway": status.gateway, "version": status.version, "directory_version": status.directory_version,
         "directory_expires_at": rfc3339(status.directory_expires_at.as_ref()), "envelopes": status.envelopes,
         "waiting": status.waiting, "held": status.held, "log_size": status.log_size, "free_bytes": status.free_bytes,
         "busy": status.busy, "busy_reason": status.busy_reason,
+        "gates": status.gates.iter().map(gate).collect::<Vec<_>>(),
     })
 }

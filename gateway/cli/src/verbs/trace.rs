@@ -152,6 +152,15 @@ pub fn print(timeline: &v1::TimelineResponse, language: Language) {
                 .pick("↩ biên nhận do trục liên thông khác gửi trả về", "↩ a receipt that another gateway sent back")
         );
     }
+    if timeline.cut {
+        errln!(
+            "{}",
+            language.pick(
+                "còn nhiều hơn những gì hiện ở đây; hãy hỏi theo mã gói tin",
+                "there is more than is shown here; ask by envelope id"
+            )
+        );
+    }
     if timeline.envelopes.is_empty() {
         errln!("{}", language.pick("không tìm thấy", "nothing found"));
     }
@@ -175,5 +184,5 @@ fn json(timeline: &v1::TimelineResponse) -> serde_json::Value {
         .filter_map(|entry| Line::of(entry.receipt.as_ref(), entry.local))
         .map(|line| line.json())
         .collect();
-    serde_json::json!({ "envelopes": envelopes, "events": events })
+    serde_json::json!({ "envelopes": envelopes, "events": events, "cut": timeline.cut })
 }
