@@ -27,6 +27,7 @@ pub mod outbound;
 pub mod relay;
 pub mod seal;
 pub mod settings;
+pub mod worker;
 
 /// One envelope to hand over, with all that an adapter may need. Cheap to clone.
 #[derive(Clone)]

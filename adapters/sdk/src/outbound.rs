@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 pub mod address;
 pub mod config;
-mod connect;
+pub(crate) mod connect;
 mod exchange;
 mod fault;
 mod origin;

@@ -57,7 +57,7 @@ impl Connector {
 }
 
 /// A TCP connection to a judged address of the origin, or through the proxy.
-pub(super) async fn open_tcp(
+pub(crate) async fn open_tcp(
     allowed: &Allowed,
     proxy: Option<&Origin>,
     time_max: Duration,

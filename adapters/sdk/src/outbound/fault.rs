@@ -104,7 +104,7 @@ impl OutboundError {
 
 /// Why there is no connection. Travels through hyper and comes out as an [`OutboundError`].
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectRefused {
+pub(crate) enum ConnectRefused {
     #[error("the address may not be called")]
     PrivateAddress,
     #[error("{0}")]
