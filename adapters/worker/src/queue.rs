@@ -1,0 +1,282 @@
+//! One queue: the mailbox between the engine and the workers of one system, and what is known about them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use adapters_sdk::mailbox::{Mailbox, MailboxSettings, TakeError, Taken};
+use adapters_sdk::{Absence, Adapter, Delivery, Health, Outcome, Room};
+use async_trait::async_trait;
+use gateway_model::Reason;
+use gateway_model::id::AgencyId;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::session::{Sessions, WorkerInfo, WorkerView};
+
+/// Heartbeats in the time of one lease: one or two may get lost.
+const HEARTBEATS_PER_LEASE: u32 = 3;
+
+/// A queue.
+pub struct Queue {
+    config: Config,
+    mailbox: Mailbox,
+    opened: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sessions: Sessions,
+    down: Option<Down>,
+    last_seen: Option<Instant>,
+}
+
+/// The system behind the workers does not answer.
+#[derive(Clone, Debug)]
+struct Down {
+    worker: String,
+    detail: String,
+    since: Instant,
+}
+
+/// Why a worker gets no work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// It is not registered here.
+    #[error("the worker is not known")]
+    Unknown,
+    /// Its own configuration has faults.
+    #[error("the worker's configuration has faults")]
+    Misconfigured,
+    /// Too many wait at the same time.
+    #[error("too many calls wait at the same time")]
+    Crowded,
+    /// Nothing is handed out any more.
+    #[error("the queue is closed")]
+    Closed,
+}
+
+impl Queue {
+    /// An empty queue without workers.
+    pub(crate) fn new(config: Config) -> Self {
+        let mailbox = Mailbox::new(MailboxSettings { lease: config.lease, ..MailboxSettings::default() });
+        Self { config, mailbox, opened: Instant::now(), state: Mutex::default() }
+    }
+
+    /// How it is configured.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its shelf.
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// How often a worker has to be heard of while it holds work.
+    pub fn heartbeat_every(&self) -> Duration {
+        self.config.lease / HEARTBEATS_PER_LEASE
+    }
+
+    /// Takes a worker in and gives its id; `None` when there are as many as may be.
+    pub fn register(&self, info: WorkerInfo) -> Option<String> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let id = state.sessions.enter(info, now)?;
+        state.last_seen = Some(now);
+        let opens = self.forget_absent_reporter(&mut state, now);
+        drop(state);
+        if opens {
+            self.mailbox.shut(false);
+        }
+        Some(id)
+    }
+
+    /// Whether the worker is registered here; it was just heard of.
+    pub fn knows(&self, worker: &str) -> bool {
+        let now = Instant::now();
+        let mut state = self.state();
+        let known = state.sessions.hear(worker, now).is_some();
+        if known {
+            state.last_seen = Some(now);
+        }
+        known
+    }
+
+    /// Takes deliveries for a worker, at most `max`; waits for the first one.
+    ///
+    /// # Errors
+    /// [`LeaseError`].
+    ///
+    /// # Cancellation
+    /// Nothing is taken.
+    pub async fn lease(&self, worker: &str, max: usize, wait: Duration) -> Result<Vec<Taken>, LeaseError> {
+        let now = Instant::now();
+        let opens = {
+            let mut state = self.state();
+            let session = state.sessions.hear(worker, now).ok_or(LeaseError::Unknown)?;
+            if !session.info.problems.is_empty() {
+                return Err(LeaseError::Misconfigured);
+            }
+            if session.draining {
+                return Ok(Vec::new());
+            }
+            state.sessions.wait(worker, true, now);
+            self.forget_absent_reporter(&mut state, now)
+        };
+        let _waiting = Waiting { queue: self, worker };
+        if opens {
+            self.mailbox.shut(false);
+        }
+        let taken = self.mailbox.take(worker, None, max.min(self.config.deliveries_max), wait).await;
+        taken.map_err(|error| match error {
+            TakeError::Crowded => LeaseError::Crowded,
+            TakeError::Closed => LeaseError::Closed,
+        })
+    }
+
+    /// A worker says how the system behind it is: while it is down nothing is handed out.
+    pub fn report(&self, worker: &str, is_up: bool, detail: &str) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let was_down = state.down.is_some();
+        state.down = match (is_up, state.down.take()) {
+            (true, _) => None,
+            (false, down) => {
+                let since = down.map_or(now, |down| down.since);
+                Some(Down { worker: worker.to_owned(), detail: detail.to_owned(), since })
+            }
+        };
+        drop(state);
+        if was_down == is_up {
+            let queue = &self.config.name;
+            if is_up {
+                tracing::info!(queue, "the system behind the workers answers again");
+            } else {
+                tracing::error!(queue, detail, "the system behind the workers does not answer; what goes there waits");
+            }
+            self.mailbox.shut(!is_up);
+        }
+    }
+
+    /// A worker takes no more, or does again.
+    pub fn drain(&self, worker: &str, draining: bool) {
+        if let Some(session) = self.state().sessions.hear(worker, Instant::now()) {
+            session.draining = draining;
+        }
+    }
+
+    /// A worker leaves: its id is forgotten and what it holds is given to others.
+    pub fn leave(&self, worker: &str) {
+        let now = Instant::now();
+        let mut state = self.state();
+        if !state.sessions.leave(worker) {
+            return;
+        }
+        let opens = self.forget_absent_reporter(&mut state, now);
+        drop(state);
+        if opens {
+            self.mailbox.shut(false);
+        }
+        let given_back = self.mailbox.give_back(worker);
+        tracing::info!(queue = self.config.name, given_back, "a worker left");
+    }
+
+    /// Its workers.
+    pub fn workers(&self) -> Vec<WorkerView> {
+        self.state().sessions.view(Instant::now())
+    }
+
+    /// Why nothing is taken at present.
+    pub fn absence(&self) -> Option<Absence> {
+        let (now, state) = (Instant::now(), self.state());
+        if let Some(down) = &state.down {
+            let lasting = now.duration_since(down.since);
+            return Some(Absence { reason: Reason::AdapterUnavailable, detail: down.detail.clone(), lasting });
+        }
+        let mut present = state.sessions.present(now).peekable();
+        if present.peek().is_none() {
+            let since = state.last_seen.unwrap_or(self.opened);
+            let detail = match state.last_seen {
+                Some(_) => "no worker has called for a while".to_owned(),
+                None => "no worker has called since the gateway started".to_owned(),
+            };
+            return Some(Absence { reason: Reason::WorkerMissing, detail, lasting: now.duration_since(since) });
+        }
+        let mut problems = Vec::new();
+        for (_, session) in present {
+            if session.info.problems.is_empty() {
+                return None;
+            }
+            problems.extend(session.info.problems.iter().map(String::as_str));
+        }
+        let (detail, lasting) = (problems.join("; "), now.duration_since(self.opened));
+        Some(Absence { reason: Reason::WorkerMisconfigured, detail, lasting })
+    }
+
+    /// A worker that said "down" and went away says nothing any more: others may try. True when that opens the queue.
+    fn forget_absent_reporter(&self, state: &mut State, now: Instant) -> bool {
+        let Some(down) = &state.down else { return false };
+        let is_present = state.sessions.present(now).any(|(id, _)| id == down.worker);
+        if !is_present {
+            state.down = None;
+        }
+        !is_present
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call of a worker waits for as long as this lives.
+struct Waiting<'a> {
+    queue: &'a Queue,
+    worker: &'a str,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let mut state = self.queue.state();
+        state.sessions.wait(self.worker, false, now);
+        state.last_seen = Some(now);
+    }
+}
+
+/// The engine's side of a queue.
+pub(crate) struct QueueAdapter(pub(crate) Arc<Queue>);
+
+#[async_trait]
+impl Adapter for QueueAdapter {
+    async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        self.0.mailbox.deliver(delivery).await
+    }
+
+    async fn check(&self) -> Health {
+        match self.0.absence() {
+            None => Health::Up,
+            Some(absence) => Health::Down { cause: format!("{}: {}", absence.reason, absence.detail) },
+        }
+    }
+
+    fn room(&self, agency: &AgencyId) -> Room {
+        self.0.mailbox.room(agency)
+    }
+
+    fn room_together(&self) -> Room {
+        self.0.mailbox.room_together()
+    }
+
+    async fn room_changed(&self) {
+        self.0.mailbox.room_changed().await;
+    }
+
+    fn absence(&self, _agency: &AgencyId) -> Option<Absence> {
+        self.0.absence()
+    }
+
+    fn not_picked_up_after(&self) -> Option<Duration> {
+        Some(self.0.config.not_picked_up_after)
+    }
+}
