@@ -13,6 +13,7 @@ use crate::trust::{Issuer, Trust, TrustedAnchor};
 mod candidates;
 mod judge;
 mod rules;
+mod stapled;
 
 /// A chain that was found good, with the window of time in which it stays so, and what the revocation lists say about
 /// it.
@@ -80,17 +81,19 @@ impl Verdict {
         Err(Refusal::new(Reason::AlgorithmNotAllowed).saw(format!("{algorithm} is not allowed below this anchor")))
     }
 
-    /// Judges revocation: nothing revoked at `at`, and every list fresh at `now` and not of the future.
+    /// Judges revocation: nothing revoked at `at`, and every list fresh at `now` and not of the future. Where the directory's own lists are
+    /// missing or stale, the lists that the message carries may stand in.
     ///
     /// # Errors
     /// When a certificate was revoked, or a list is missing, stale or not usable.
     pub fn check_revocation(
         &self,
         trust: &Trust,
+        stapled: &[&[u8]],
         at: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<RevocationUsed>, Refusal> {
-        let used = self.judge_revocation(trust, at, now)?;
+        let used = self.judge_with(trust, stapled, at, now)?;
         match used.iter().find(|used| used.this_update > now.plus(limits::CLOCK_SKEW_MAX)) {
             None => Ok(used),
             Some(list) => {
@@ -105,8 +108,29 @@ impl Verdict {
     ///
     /// # Errors
     /// As [`Verdict::check_revocation`].
-    pub fn check_revocation_offline(&self, trust: &Trust, at: Timestamp) -> Result<Vec<RevocationUsed>, Refusal> {
-        self.judge_revocation(trust, at, at)
+    pub fn check_revocation_offline(
+        &self,
+        trust: &Trust,
+        stapled: &[&[u8]],
+        at: Timestamp,
+    ) -> Result<Vec<RevocationUsed>, Refusal> {
+        self.judge_with(trust, stapled, at, at)
+    }
+
+    fn judge_with(
+        &self,
+        trust: &Trust,
+        stapled: &[&[u8]],
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<RevocationUsed>, Refusal> {
+        self.judge_revocation(trust, at, now).or_else(|refusal| {
+            let may_stand_in = matches!(refusal.reason, Reason::RevocationUnavailable | Reason::RevocationStale);
+            if stapled.is_empty() || !may_stand_in {
+                return Err(refusal);
+            }
+            stapled::judge(trust, &self.certificates, stapled, at, now)
+        })
     }
 
     fn judge_revocation(&self, trust: &Trust, at: Timestamp, now: Timestamp) -> Result<Vec<RevocationUsed>, Refusal> {

@@ -11,12 +11,16 @@ const ID_SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 
 /// Certificates that one CMS may carry: two chains of the longest allowed length.
 const CERTIFICATES_MAX: usize = 16;
 const DIGESTS_MAX: usize = 8;
+/// Stapled revocation lists that are looked at: one for each certificate of a chain.
+const REVOCATION_LISTS_MAX: usize = limits::CHAIN_CERTIFICATES_MAX;
 
 /// A CMS signature, read.
 #[derive(Debug)]
 pub struct CmsSignature<'a> {
     /// The certificates that it carries, each whole.
     pub certificates: Vec<&'a [u8]>,
+    /// The revocation lists that it carries, each whole. Nothing but their own signatures speaks for them.
+    pub revocation_lists: Vec<&'a [u8]>,
     /// Whose signature it is.
     pub signer: SignerIdentifier<'a>,
     /// Digest over the content.
@@ -90,8 +94,7 @@ fn read_signed_data<'a>(reader: &mut Reader<'a>) -> Result<CmsSignature<'a>, Ref
     let digests = reader.enter(SET).and_then(|set| set.all(SEQUENCE, DIGESTS_MAX)).map_err(malformed)?;
     read_content(reader.enter(SEQUENCE).map_err(malformed)?)?;
     let certificates = read_certificates(reader)?;
-    // Revocation lists inside the message are not used: they come with the directory.
-    reader.optional(context(1)).map_err(malformed)?;
+    let revocation_lists = read_revocation_lists(reader).map_err(malformed)?;
     let signers = reader.enter(SET).and_then(|set| set.all(SEQUENCE, CERTIFICATES_MAX)).map_err(malformed)?;
     (*reader).finish().map_err(malformed)?;
     let [signer] = signers.as_slice() else {
@@ -103,7 +106,23 @@ fn read_signed_data<'a>(reader: &mut Reader<'a>) -> Result<CmsSignature<'a>, Ref
         return Err(wrong("the signer's digest algorithm is not among the announced ones"));
     }
     signature.certificates = certificates;
+    signature.revocation_lists = revocation_lists;
     Ok(signature)
+}
+
+/// The lists that a sender staples. Other revocation information, such as answers of OCSP, stays unread in the bytes that are kept; so do
+/// lists beyond the bound.
+fn read_revocation_lists<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, DerError> {
+    let Some(set) = reader.optional(context(1))? else { return Ok(Vec::new()) };
+    let mut choices = Reader::new(set.content);
+    let mut lists = Vec::new();
+    while !choices.is_empty() && lists.len() < REVOCATION_LISTS_MAX {
+        let choice = choices.any()?;
+        if choice.tag == SEQUENCE {
+            lists.push(choice.raw);
+        }
+    }
+    Ok(lists)
 }
 
 fn read_content(mut content: Reader<'_>) -> Result<(), Refusal> {
@@ -140,7 +159,16 @@ fn read_signer(mut reader: Reader<'_>) -> Result<CmsSignature<'_>, Refusal> {
     let attributes =
         attributes.ok_or_else(|| Refusal::new(Reason::SignatureAttributesInvalid).saw("no signed attributes"))?;
     let attributes = SignedAttributes::read(attributes, ID_DATA)?;
-    Ok(CmsSignature { certificates: Vec::new(), signer, digest, attributes, algorithm: signature_algorithm, signature })
+    let (certificates, revocation_lists) = (Vec::new(), Vec::new());
+    Ok(CmsSignature {
+        certificates,
+        revocation_lists,
+        signer,
+        digest,
+        attributes,
+        algorithm: signature_algorithm,
+        signature,
+    })
 }
 
 fn read_identifier<'a>(reader: &mut Reader<'a>, version: u32) -> Result<SignerIdentifier<'a>, Refusal> {

@@ -194,12 +194,18 @@ pub struct NotRevoked {
 }
 
 impl NotRevoked {
-    /// Judges every certificate of the chain but the anchor.
+    /// Judges every certificate of the chain but the anchor; `stapled` are the lists that the message carries.
     ///
     /// # Errors
     /// What is revoked, or which list is missing, stale or unusable.
-    pub fn check(chain: &ChainTrusted, trust: &Trust, at: Timestamp, now: Timestamp) -> Result<Self, Refusal> {
-        chain.verdict.check_revocation(trust, at, now).map(|used| Self { used })
+    pub fn check(
+        chain: &ChainTrusted,
+        trust: &Trust,
+        stapled: &[&[u8]],
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        chain.verdict.check_revocation(trust, stapled, at, now).map(|used| Self { used })
     }
 
     /// The lists that were relied on.
@@ -231,7 +237,7 @@ impl<'a> Signer<'a> {
     ) -> Result<Self, Refusal> {
         let signature = SignatureValid::check(content, cms, trust)?;
         let chain = ChainTrusted::check(&signature, trust, time.at)?;
-        let revocation = NotRevoked::check(&chain, trust, time.at, time.now)?;
+        let revocation = NotRevoked::check(&chain, trust, &cms.revocation_lists, time.at, time.now)?;
         Ok(Self { role, signature, chain, revocation })
     }
 
