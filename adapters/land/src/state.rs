@@ -1,0 +1,175 @@
+//! What both directions of the adapter work with: the journal, the folders, the agency's seal, the way out.
+//!
+//! ```text
+//! <state>/journal.log     whose each file is, what was handed over
+//! <state>/aside/          files being taken in; emptied at every start
+//! <state>/sealed/         envelopes sealed and perhaps submitted already: a repeat has the same bytes
+//! <state>/quarantine/     calls that could not be taken on, each with its reason, for a person to look at
+//! <state>/results/        files that are served by link
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use adapters_sdk::outbound::Outbound;
+use adapters_sdk::seal::Sealer;
+use adapters_sdk::{AdapterError, ConfigFault};
+use gateway_model::id::AgencyId;
+use gateway_model::language::Language;
+use gateway_model::{Digest, Refusal, Timestamp};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::disk;
+use crate::journal::Journal;
+use crate::listen::{SharedCode, read_code};
+use crate::turn::Turns;
+
+/// Bytes of a PEM file.
+const PEM_BYTES_MAX: u64 = 1024 * 1024;
+/// Calls kept in quarantine; what comes beyond is answered and logged, but not kept.
+const QUARANTINE_MAX: usize = 1_000;
+
+/// The adapter's own things.
+pub(crate) struct State {
+    /// The agency that is served.
+    pub agency: AgencyId,
+    /// What is remembered.
+    pub journal: Journal,
+    /// One at a time for each file.
+    pub turns: Turns,
+    /// The agency's key.
+    pub sealer: Sealer,
+    /// Life of envelopes made here.
+    pub expires_in: Duration,
+    /// The way out.
+    pub outbound: Outbound,
+    /// How long one call may take.
+    pub call_time_max: Duration,
+    /// Where calls go.
+    pub url: String,
+    /// What callers know.
+    pub code: SharedCode,
+    folder: PathBuf,
+}
+
+impl State {
+    /// Makes the folders and reads what the configuration names.
+    pub(crate) fn open(config: &Config, now: Timestamp) -> Result<Self, AdapterError> {
+        let folder = config.state.clone();
+        for name in ["aside", "sealed", "quarantine", "results"] {
+            disk::make_folder(&folder.join(name))?;
+        }
+        disk::sync_folder(&folder)?;
+        let journal = Journal::open(&folder, now)?;
+        disk::clear_folder(&folder.join("aside"))?;
+        Ok(Self {
+            agency: config.agency.clone(),
+            journal,
+            turns: Turns::default(),
+            sealer: read_sealer(config)?,
+            expires_in: config.expires_in,
+            outbound: config.outbound.open()?,
+            call_time_max: config.outbound.bounds.total_time_max,
+            url: config.url.clone(),
+            code: SharedCode::read(&config.code)?,
+            folder,
+        })
+    }
+
+    /// Files being taken in.
+    pub(crate) fn aside(&self) -> PathBuf {
+        self.folder.join("aside")
+    }
+
+    /// Files that are served by link.
+    pub(crate) fn results(&self) -> PathBuf {
+        self.folder.join("results")
+    }
+
+    /// The sealed envelope of that id.
+    pub(crate) fn sealed(&self, id: &str) -> PathBuf {
+        self.folder.join("sealed").join(format!("{id}.lt"))
+    }
+
+    /// Whether the disk takes a file now.
+    pub(crate) fn probe(&self) -> Result<(), AdapterError> {
+        let path = self.folder.join("aside").join("probe");
+        disk::write_whole(&path, b"probe")?;
+        disk::remove(&path)
+    }
+
+    /// Keeps a call that could not be taken on, where a person finds it. The same call is kept once.
+    pub(crate) async fn quarantine(&self, call: &'static str, body: &[u8], refusal: &Refusal, now: Timestamp) {
+        let folder = self.folder.join("quarantine");
+        let (body, refusal) = (body.to_vec(), refusal.clone());
+        let kept = disk::run(move || keep(&folder, call, &body, &refusal, now)).await;
+        match kept.and_then(|kept| kept) {
+            Ok(Some(digest)) => tracing::warn!(call, %digest, "a call could not be taken on and is in quarantine"),
+            Ok(None) => tracing::error!(call, max = QUARANTINE_MAX, "the quarantine is full: look at it"),
+            Err(fault) => tracing::error!(call, %fault, "a call could not be taken on, nor put into quarantine"),
+        }
+    }
+}
+
+fn keep(
+    folder: &Path,
+    call: &str,
+    body: &[u8],
+    refusal: &Refusal,
+    now: Timestamp,
+) -> Result<Option<Digest>, AdapterError> {
+    let digest = Digest::of_pieces(&[call.as_bytes(), b"\0", refusal.reason.code().as_bytes(), b"\0", body]);
+    let path = folder.join(format!("{digest}.json"));
+    if path.exists() {
+        return Ok(Some(digest));
+    }
+    if std::fs::read_dir(folder).map_err(disk::at(folder))?.count() >= QUARANTINE_MAX {
+        return Ok(None);
+    }
+    let kept = json!({
+        "call": call,
+        "received_at": now.to_string(),
+        "reason": refusal.reason.code(),
+        "vi": refusal.in_words(Language::Vi),
+        "en": refusal.in_words(Language::En),
+        "body": String::from_utf8_lossy(body),
+    });
+    disk::write_whole(&path, format!("{kept:#}\n").as_bytes())?;
+    Ok(Some(digest))
+}
+
+fn read_sealer(config: &Config) -> Result<Sealer, AdapterError> {
+    let (certificate, key) =
+        (disk::read(&config.seal_certificate, PEM_BYTES_MAX)?, disk::read(&config.seal_key, PEM_BYTES_MAX)?);
+    Sealer::from_pem(&certificate, &key).map_err(|fault| {
+        let (certificate, key) = (config.seal_certificate.display(), config.seal_key.display());
+        AdapterError::Other(format!("{certificate} with {key}: {fault}"))
+    })
+}
+
+/// What keeps the files that the configuration names from being used.
+pub(crate) fn check(config: &Config) -> Vec<ConfigFault> {
+    let fault = |key: &str, fault: AdapterError| ConfigFault { key: key.to_owned(), problem: fault.to_string() };
+    let mut faults = config.outbound.check();
+    faults.extend(read_code(&config.code).err().map(|broken| fault("code", broken)));
+    let certificate = disk::read(&config.seal_certificate, PEM_BYTES_MAX).err();
+    let key = disk::read(&config.seal_key, PEM_BYTES_MAX).err();
+    match (certificate, key) {
+        (None, None) => faults.extend(read_sealer(config).err().map(|broken| fault("seal.key", broken))),
+        (certificate, key) => {
+            faults.extend(certificate.map(|broken| fault("seal.certificate", broken)));
+            faults.extend(key.map(|broken| fault("seal.key", broken)));
+        }
+    }
+    match &config.role {
+        crate::config::Role::ToLandSystem(role) => {
+            let unread = role.authorization.as_ref().and_then(|path| disk::read(path, 8 * 1024).err());
+            faults.extend(unread.map(|broken| fault("authorization", broken)));
+        }
+        crate::config::Role::ToOneStop(role) => {
+            faults.extend(read_code(&role.url_code).err().map(|broken| fault("url_code", broken)));
+        }
+    }
+    faults
+}
