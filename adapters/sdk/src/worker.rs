@@ -330,3 +330,6 @@ pub async fn asked_to_end() {
         std::future::pending::<()>().await;
     }
 }
+
+#[cfg(test)]
+mod tests;
