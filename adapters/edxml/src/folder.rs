@@ -1,0 +1,205 @@
+//! The drop folder: packages are files.
+//!
+//! ```text
+//! <path>/outgoing/*.edxml    what the system sends; taken when it has not changed between two looks
+//! <path>/sent/               what was accepted
+//! <path>/quarantine/         what will not do, with NAME.reason.txt
+//! <path>/incoming/<delivery id>.edxml    what comes for the system: there whole or not at all; may be moved away
+//! ```
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use adapters_sdk::{AdapterError, Delivery, Door, Outcome};
+use bytes::Bytes;
+use gateway_model::Timestamp;
+use gateway_model::id::DeliveryId;
+
+use crate::disk;
+use crate::format::{Defect, Fault};
+use crate::handover::{Handover, Stop};
+use crate::intake::{Intake, NotIn};
+use crate::ledger::Settlement;
+use crate::quarantine::{self, Quarantine};
+
+/// Files of one look.
+const FILES_MAX: usize = 10_000;
+/// Longest pause after the gateway said that it is busy, unless it asks for more.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// The folder at work.
+pub(crate) struct DropFolder {
+    path: PathBuf,
+    poll_interval: Duration,
+    intake: Arc<Intake>,
+    handover: Arc<Handover>,
+    quarantine: Quarantine,
+    watch: tokio::sync::Mutex<Watch>,
+}
+
+/// What the files looked like at the last look.
+#[derive(Default)]
+struct Watch {
+    seen: HashMap<PathBuf, (u64, Option<SystemTime>)>,
+    paused_until: Option<Timestamp>,
+}
+
+impl DropFolder {
+    /// Makes the sub-folders.
+    pub(crate) fn open(
+        path: &Path,
+        poll_interval: Duration,
+        intake: Arc<Intake>,
+        handover: Arc<Handover>,
+    ) -> Result<Self, AdapterError> {
+        for name in ["outgoing", "sent", "incoming"] {
+            disk::make_folder(&path.join(name))?;
+        }
+        let quarantine = Quarantine::open(path, intake.ledger.working())?;
+        let watch = tokio::sync::Mutex::default();
+        Ok(Self { path: path.to_owned(), poll_interval, intake, handover, quarantine, watch })
+    }
+
+    /// Writes the package of a delivery.
+    pub(crate) async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        for &id in &delivery.ids {
+            match self.write(id, delivery).await {
+                Ok(()) => {}
+                Err(stop) => return stop.outcome(),
+            }
+        }
+        match delivery.ids.is_empty() {
+            true => Stop::Envelope.outcome(),
+            false => Outcome::Taken { receipt: None },
+        }
+    }
+
+    async fn write(&self, id: DeliveryId, delivery: &Delivery) -> Result<(), Stop> {
+        let ledger = self.intake.ledger.clone();
+        if disk::run(move || ledger.settlement(id)).await?? == Some(Settlement::Taken) {
+            return Ok(());
+        }
+        let outgoing = self.handover.package(delivery).await?;
+        let (ledger, file) = (self.intake.ledger.clone(), self.path.join("incoming").join(format!("{id}.edxml")));
+        let written = disk::run(move || {
+            if !file.exists() {
+                disk::write_whole(&ledger.working(), &file, &outgoing.bytes)?;
+            }
+            ledger.settle(id, &Settlement::Taken)
+        });
+        Ok(written.await??)
+    }
+
+    /// Looks at the folder again and again until the gateway drains.
+    pub(crate) async fn serve(&self, door: &dyn Door) -> Result<(), AdapterError> {
+        let mut watch = self.watch.lock().await;
+        loop {
+            tokio::select! {
+                biased;
+                () = door.closed() => return Ok(()),
+                looked = self.look(&mut watch, door) => looked?,
+            }
+            tokio::select! {
+                () = door.closed() => return Ok(()),
+                () = tokio::time::sleep(self.poll_interval) => {}
+            }
+        }
+    }
+
+    async fn look(&self, watch: &mut Watch, door: &dyn Door) -> Result<(), AdapterError> {
+        let folder = self.path.join("outgoing");
+        let files = disk::run(move || scan(&folder)).await??;
+        let before = std::mem::take(&mut watch.seen);
+        for (file, size, modified) in files {
+            let is_same = before.get(&file) == Some(&(size, modified));
+            watch.seen.insert(file.clone(), (size, modified));
+            if !is_same || watch.paused_until.is_some_and(|until| door.now() < until) {
+                continue;
+            }
+            match self.take(&file, door).await {
+                Ok(None) => {}
+                Ok(Some(pause)) => watch.paused_until = Some(door.now().plus(pause)),
+                // A file of its own that cannot be read or moved now does not stop the others.
+                Err(fault @ AdapterError::File { .. }) => tracing::warn!(%fault, "a dropped package waits"),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings one file in. How long to wait when the gateway is busy.
+    async fn take(&self, file: &Path, door: &dyn Door) -> Result<Option<Duration>, AdapterError> {
+        let (path, bytes_max) = (file.to_owned(), self.intake.limits.package_bytes_max);
+        let Some(bytes) = disk::run(move || disk::read(&path, bytes_max)).await?? else {
+            let fault = Fault::new(Defect::PackageTooLarge, format!("more than {bytes_max} bytes"));
+            return self.put_away(file, None, quarantine::of_fault(&fault)).await;
+        };
+        let bytes = Bytes::from(bytes);
+        match self.intake.bring(bytes.clone(), None, door).await? {
+            Ok(done) => {
+                let to = self.path.join("sent").join(format!("{}-{}.edxml", stem(file), &done.envelope_id[..8]));
+                let from = file.to_owned();
+                disk::run(move || disk::rename(&from, &to)).await??;
+                Ok(None)
+            }
+            Err(NotIn::Busy(refusal)) => {
+                tracing::info!(reason = %refusal.reason, "the gateway does not take submissions now");
+                Ok(Some(refusal.retry_after.unwrap_or(PAUSE)))
+            }
+            Err(NotIn::Defect(fault)) => self.put_away(file, Some(bytes), quarantine::of_fault(&fault)).await,
+            Err(NotIn::Refused(refusal)) => self.put_away(file, Some(bytes), quarantine::of_refusal(&refusal)).await,
+        }
+    }
+
+    /// Into quarantine, and only then away; a file too large to be read is moved as it is.
+    async fn put_away(
+        &self,
+        file: &Path,
+        bytes: Option<Bytes>,
+        reason: String,
+    ) -> Result<Option<Duration>, AdapterError> {
+        let (quarantine, file, path) = (self.quarantine.clone(), file.to_owned(), self.path.clone());
+        disk::run(move || match bytes {
+            Some(bytes) => {
+                quarantine.keep(&stem(&file), &bytes, &reason)?;
+                fs::remove_file(&file).map_err(disk::at(&file))?;
+                disk::sync_folder(&path.join("outgoing"))
+            }
+            None => {
+                let to = path.join("quarantine").join(format!("{}.edxml", stem(&file)));
+                disk::write(&to.with_extension("reason.txt"), reason.as_bytes())?;
+                disk::rename(&file, &to)
+            }
+        })
+        .await??;
+        Ok(None)
+    }
+
+    /// Whether the disk takes a file now.
+    pub(crate) fn probe(&self) -> Result<(), AdapterError> {
+        let incoming = self.path.join("incoming");
+        fs::metadata(&incoming).map_err(disk::at(&incoming)).map(drop)
+    }
+}
+
+fn scan(folder: &Path) -> Result<Vec<(PathBuf, u64, Option<SystemTime>)>, AdapterError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(disk::at(folder))?.take(FILES_MAX) {
+        let entry = entry.map_err(disk::at(folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // A link is never followed.
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_file() && !name.starts_with('.') && name.to_lowercase().ends_with(".edxml") {
+            files.push((entry.path(), metadata.len(), metadata.modified().ok()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().chars().take(100).collect()
+}

@@ -1,0 +1,357 @@
+//! What each path of the door does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters_sdk::mailbox::{Failure, NotHeld, Settling};
+use adapters_sdk::{AdapterError, Door};
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use gateway_model::Digest;
+use gateway_model::id::{AgencyId, DeliveryId};
+use gateway_model::language::Language;
+use http::{Request, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::super::{Answer, ReceivedItem, SERVICE, SentItem};
+use super::guard::Call;
+use super::{HubServer, multipart};
+use crate::disk;
+use crate::format::local_time_text;
+use crate::intake::NotIn;
+use crate::ledger::Settlement;
+
+/// Packages that lie ready for one agency.
+const READY_MAX: usize = 32;
+/// What the framing of a multipart adds at most.
+const FRAME_BYTES_MAX: u64 = 64 * 1024;
+/// A repeated call and a late one wait so long for the store.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// The paths.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Operation {
+    SendEdoc,
+    ReceivedList,
+    SentList,
+    GetEdoc,
+    UpdateStatus,
+    CountReceiveEdoc,
+    CountReceiveStatus,
+    Agencies,
+    RegisterAgency,
+    DeleteAgency,
+}
+
+impl Operation {
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "sendEdoc" => Self::SendEdoc,
+            "getReceivedEdocList" => Self::ReceivedList,
+            "getSentEdocList" => Self::SentList,
+            "getEdoc" => Self::GetEdoc,
+            "updateStatus" => Self::UpdateStatus,
+            "countReceiveEdoc" => Self::CountReceiveEdoc,
+            "countReceiveStatus" => Self::CountReceiveStatus,
+            "getAgenciesList" | "getAgenciesListQD20" | "getSynchronizeUnit" => Self::Agencies,
+            "registerAgency" => Self::RegisterAgency,
+            "deleteAgency" => Self::DeleteAgency,
+            _ => return None,
+        })
+    }
+}
+
+type Answered = (StatusCode, Answer);
+
+/// Checks a call and does it.
+pub(super) async fn run(
+    hub: &Arc<HubServer>,
+    operation: Operation,
+    request: Request<Body>,
+    door: &dyn Door,
+) -> Answered {
+    let call = match hub.guard.check(request.headers(), door.now()) {
+        Ok(call) => call,
+        Err(refused) => return refused,
+    };
+    let from = call.parameters.text("from");
+    let Some(agency) = hub.intake.organs.served(from).map(|organ| organ.agency.clone()) else {
+        return no("FROM_FOREIGN", "from is no agency of this system");
+    };
+    let done = match operation {
+        Operation::SendEdoc => send(hub, &call, request, door).await,
+        Operation::ReceivedList => Ok(list(hub, &call, &agency).await),
+        Operation::SentList => Ok(yes(sent_list(hub, &agency))),
+        Operation::GetEdoc => fetch(hub, &call, &agency).await,
+        Operation::UpdateStatus => match hub.guard.once(&call, door.now()) {
+            Ok(()) => update(hub, &call, &agency).await,
+            Err(refused) => return refused,
+        },
+        Operation::CountReceiveEdoc => Ok(count(hub, &agency, false).await),
+        Operation::CountReceiveStatus => Ok(count(hub, &agency, true).await),
+        Operation::Agencies => Ok(yes(agencies(hub))),
+        Operation::RegisterAgency | Operation::DeleteAgency => {
+            Ok(no("DIRECTORY_SIGNED", "agencies are entered in the signed directory, not here"))
+        }
+    };
+    done.unwrap_or_else(|fault| {
+        tracing::error!(%fault, "a call of the system could not be done");
+        (StatusCode::SERVICE_UNAVAILABLE, Answer::fail("UNAVAILABLE", "come again later"))
+    })
+}
+
+async fn send(
+    hub: &Arc<HubServer>,
+    call: &Call,
+    request: Request<Body>,
+    door: &dyn Door,
+) -> Result<Answered, AdapterError> {
+    let Ok(_permit) = hub.packages.acquire().await else { return Ok(no("UNAVAILABLE", "the hub is closing")) };
+    let package = match read_package(hub, request).await {
+        Ok(package) => package,
+        Err(refused) => return Ok(refused),
+    };
+    let digest = Digest::of(&package).to_string();
+    if !call.parameters.text("hash-file").eq_ignore_ascii_case(&digest) {
+        return Ok(no("HASH_FILE", "hash-file is not the SHA-256 of the package"));
+    }
+    let from = call.parameters.text("from").to_owned();
+    // The same package again gets the same answer: nothing here needs to be kept from being repeated.
+    let brought = hub.intake.bring(package, Some(from), door).await?;
+    let done = match brought {
+        Ok(done) => done,
+        Err(NotIn::Defect(fault)) => {
+            return Ok(no(fault.defect.code(), &format!("{} ({})", fault.defect.message(Language::Vi), fault.place)));
+        }
+        Err(NotIn::Refused(refusal)) => return Ok(no(refusal.reason.code(), &refusal.in_words(Language::Vi))),
+        Err(NotIn::Busy(refusal)) => {
+            let answer = Answer::fail(refusal.reason.code(), refusal.in_words(Language::Vi));
+            return Ok((StatusCode::SERVICE_UNAVAILABLE, answer));
+        }
+    };
+    if !done.is_repeat {
+        let sent_time = local_time_text(door.now());
+        let items: Vec<SentItem> = done
+            .told
+            .to
+            .iter()
+            .take(64)
+            .map(|to| SentItem {
+                sender_doc_id: done.told.document_id.clone(),
+                receiver_doc_id: done.envelope_id.clone(),
+                from_code: done.told.from.clone(),
+                to_code: to.clone(),
+                notation: done.told.code.clone(),
+                sent_time: sent_time.clone(),
+                send_status: "done".to_owned(),
+                ..SentItem::default()
+            })
+            .collect();
+        let hub = hub.clone();
+        disk::run(move || items.into_iter().try_for_each(|item| hub.sent.push(item))).await??;
+    }
+    Ok((StatusCode::OK, Answer { doc_id: Some(done.envelope_id), ..Answer::ok() }))
+}
+
+async fn read_package(hub: &HubServer, request: Request<Body>) -> Result<Bytes, Answered> {
+    let bytes_max = hub.intake.limits.package_bytes_max;
+    let content_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    let is_form = content_type.to_ascii_lowercase().starts_with("multipart/");
+    let room = usize::try_from(bytes_max + if is_form { FRAME_BYTES_MAX } else { 0 }).unwrap_or(usize::MAX);
+    let too_large = |_| {
+        let words = format!("the package has more than {bytes_max} bytes, or broke off");
+        (StatusCode::PAYLOAD_TOO_LARGE, Answer::fail("EDXML_TOO_LARGE", words))
+    };
+    let body = axum::body::to_bytes(request.into_body(), room).await.map_err(too_large)?;
+    if !is_form {
+        return Ok(body);
+    }
+    match multipart::file(&content_type, &body) {
+        Some(file) => Ok(body.slice_ref(file)),
+        None => Err(no("MULTIPART", "the form has no file")),
+    }
+}
+
+async fn list(hub: &HubServer, call: &Call, agency: &AgencyId) -> Answered {
+    hub.mailbox.attend(agency, READY_MAX, hub.config.poll_expected);
+    let wanted = call.parameters.text("messagetype");
+    let offered = hub.mailbox.offered(agency, hub.config.list_wait).await;
+    let items: Vec<ReceivedItem> = offered
+        .iter()
+        .filter_map(|offered| {
+            let id = *offered.delivery.ids.first()?;
+            let shown = hub.shown(id)?;
+            let kind = if shown.is_status { "status" } else { "edoc" };
+            let created = local_time_text(offered.delivery.envelope.created_at);
+            (wanted.is_empty() || wanted.eq_ignore_ascii_case(kind)).then(|| ReceivedItem {
+                id: id.to_string(),
+                status: "initial".to_owned(),
+                created_time: created.clone(),
+                updated_time: created,
+                message_type: kind.to_owned(),
+                service_type: SERVICE.to_owned(),
+                from: shown.from,
+                to: shown.to,
+                content_sha256: shown.digest.to_string(),
+                content_length: shown.size,
+            })
+        })
+        .collect();
+    yes(json!(items))
+}
+
+async fn count(hub: &HubServer, agency: &AgencyId, statuses: bool) -> Answered {
+    hub.mailbox.attend(agency, READY_MAX, hub.config.poll_expected);
+    let offered = hub.mailbox.offered(agency, hub.config.list_wait).await;
+    let ids = offered.iter().filter_map(|offered| offered.delivery.ids.first());
+    let count = ids.filter_map(|id| hub.shown(*id)).filter(|shown| shown.is_status == statuses).count();
+    yes(json!(count))
+}
+
+fn sent_list(hub: &HubServer, agency: &AgencyId) -> Value {
+    let is_own = |code: &str| hub.intake.organs.canonical(code) == agency.as_str();
+    json!(hub.sent.of(is_own))
+}
+
+fn agencies(hub: &HubServer) -> Value {
+    let organs = hub.intake.organs.all().iter();
+    Value::Array(
+        organs.map(|organ| json!({ "code": organ.code(), "name": organ.name, "id": organ.agency.as_str() })).collect(),
+    )
+}
+
+async fn fetch(hub: &HubServer, call: &Call, agency: &AgencyId) -> Result<Answered, AdapterError> {
+    let Some(id) = DeliveryId::parse(call.parameters.text("docid")) else {
+        return Ok(no("DOC_ID", "docId is none of ours"));
+    };
+    if !is_theirs(hub, id, agency).await? {
+        return Ok(not_here());
+    }
+    // Remembered first: a confirmation that comes after the lease has run out then still counts.
+    hub.settle_if_open(id, Settlement::Fetched(agency.to_string())).await?;
+    let Some(taken) = hub.mailbox.pick(agency.as_str(), id) else { return Ok(not_here()) };
+    match hub.package(&taken.delivery).await {
+        Ok(outgoing) => Ok(yes(Value::String(STANDARD.encode(&outgoing.bytes)))),
+        Err(stop) => {
+            tracing::warn!(%stop, "a package cannot be made for the system now");
+            let failure = failure("PACKAGE", "the package could not be made", true);
+            settled(hub.mailbox.fail(id, taken.token, failure)).await;
+            Ok((StatusCode::SERVICE_UNAVAILABLE, Answer::fail("UNAVAILABLE", "come again later")))
+        }
+    }
+}
+
+/// Whether the delivery lies ready for this agency, or was fetched by it.
+async fn is_theirs(hub: &HubServer, id: DeliveryId, agency: &AgencyId) -> Result<bool, AdapterError> {
+    let offered = hub.mailbox.offered(agency, Duration::ZERO).await;
+    if offered.iter().any(|offered| offered.delivery.ids.contains(&id)) {
+        return Ok(true);
+    }
+    Ok(matches!(hub.settlement(id).await?, Some(Settlement::Fetched(by)) if by == agency.as_str()))
+}
+
+async fn update(hub: &HubServer, call: &Call, agency: &AgencyId) -> Result<Answered, AdapterError> {
+    let Some(id) = DeliveryId::parse(call.parameters.text("docid")) else {
+        return Ok(no("DOC_ID", "docId is none of ours"));
+    };
+    let Some(confirmation) = Confirmation::parse(call.parameters.text("status")) else {
+        return Ok(no("STATUS", "status is none of inbox, processing, acceptance, rejection, done, fail"));
+    };
+    match (hub.settlement(id).await?, confirmation) {
+        (Some(Settlement::Taken), Confirmation::Taken) | (Some(Settlement::Refused(_)), Confirmation::Rejected) => {
+            return Ok((StatusCode::OK, Answer { doc_id: Some(id.to_string()), ..Answer::ok() }));
+        }
+        (Some(Settlement::Taken | Settlement::Refused(_)), _) => {
+            return Ok(no("SETTLED", "the package was confirmed otherwise before"));
+        }
+        (Some(Settlement::Fetched(by)), _) if by == agency.as_str() => {}
+        (Some(Settlement::Fetched(_) | Settlement::Sending(_)) | None, _) => return Ok(not_here()),
+    }
+    let taken = hub.mailbox.pick(agency.as_str(), id);
+    let settling = match confirmation {
+        Confirmation::Taken => {
+            hub.settle(id, Settlement::Taken).await?;
+            taken.map(|taken| hub.mailbox.complete(id, taken.token))
+        }
+        Confirmation::Rejected => {
+            let detail = "the system answered rejection".to_owned();
+            hub.settle(id, Settlement::Refused(detail)).await?;
+            let failure = failure("rejection", "the system refused the package", false);
+            taken.map(|taken| hub.mailbox.fail(id, taken.token, failure))
+        }
+        Confirmation::Failed => {
+            let failure = failure("fail", "the system could not take the package", true);
+            taken.map(|taken| hub.mailbox.fail(id, taken.token, failure))
+        }
+    };
+    if let Some(settling) = settling {
+        settled(settling).await;
+    }
+    Ok((StatusCode::OK, Answer { doc_id: Some(id.to_string()), ..Answer::ok() }))
+}
+
+/// What the system says by `updateStatus`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Confirmation {
+    /// It has the package.
+    Taken,
+    /// It will not have it.
+    Rejected,
+    /// Not now.
+    Failed,
+}
+
+impl Confirmation {
+    fn parse(status: &str) -> Option<Self> {
+        Some(match status.to_ascii_lowercase().as_str() {
+            "inbox" | "processing" | "acceptance" | "done" => Self::Taken,
+            "rejection" => Self::Rejected,
+            "fail" => Self::Failed,
+            _ => return None,
+        })
+    }
+}
+
+impl HubServer {
+    /// Remembers a fetch unless the delivery is settled already.
+    async fn settle_if_open(&self, id: DeliveryId, fetched: Settlement) -> Result<(), AdapterError> {
+        match self.settlement(id).await? {
+            Some(_) => Ok(()),
+            None => self.settle(id, fetched).await,
+        }
+    }
+}
+
+fn failure(code: &str, detail: &str, retryable: bool) -> Failure {
+    Failure { code: code.to_owned(), detail: detail.to_owned(), retryable, retry_after: None, system_down: false }
+}
+
+/// Waits until the store has it. What the system said is remembered here either way.
+async fn settled(settling: Result<Settling, NotHeld>) {
+    let settling = match settling {
+        Ok(settling) | Err(NotHeld::Ended(settling)) => settling,
+        Err(NotHeld::Lost) => return,
+    };
+    if tokio::time::timeout(SETTLE_TIME_MAX, settling.settled()).await.is_err() {
+        tracing::warn!("a confirmation is slow to become durable; it is remembered");
+    }
+}
+
+fn yes(data: Value) -> Answered {
+    (StatusCode::OK, Answer { data: Some(data), ..Answer::ok() })
+}
+
+fn no(code: &str, words: &str) -> Answered {
+    (StatusCode::OK, Answer::fail(code, words))
+}
+
+fn not_here() -> Answered {
+    no("NOT_HERE", "no such package lies ready; list again")
+}
