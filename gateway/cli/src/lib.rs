@@ -7,6 +7,7 @@ pub mod exit;
 pub mod local;
 pub mod output;
 pub mod refused;
+pub mod spoken;
 pub mod submit;
 pub mod timeline;
 pub mod trusted;
@@ -16,14 +17,15 @@ use clap::{Parser, Subcommand};
 use gateway_model::language::Language;
 
 use exit::Exit;
+use spoken::Spoken;
 
 /// Liên Thông: the interoperability gateway that routes signed application envelopes between agencies.
 #[derive(Parser, Debug)]
 #[command(name = "lienthong", version, max_term_width = 110)]
 pub struct Cli {
     /// Language of what a person reads: vi or en.
-    #[arg(long, global = true, env = "LIENTHONG_LANG", value_parser = parse_language)]
-    pub lang: Option<Language>,
+    #[arg(long, global = true, env = "LIENTHONG_LANG", value_parser = spoken::person)]
+    pub lang: Option<Spoken>,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -71,6 +73,8 @@ pub enum Verb {
     /// A receipt is a proof: an event, its place in the gateway's log, and the signed checkpoint of that log. Checking it needs the signed
     /// directory and no network.
     Receipt(verbs::receipt::Receipt),
+    /// Puts adapters in any language to the test, and starts new ones.
+    Adapter(verbs::adapter::Adapter),
     /// Explains a reason code.
     Explain(verbs::explain::Explain),
     /// Measures the machine's floor and the gateway, in one run.
@@ -81,7 +85,7 @@ pub enum Verb {
 
 /// Runs the verb and gives the exit code.
 pub async fn run(cli: Cli) -> Exit {
-    let language = cli.lang.unwrap_or_else(language_of_environment);
+    let language = cli.lang.and_then(Spoken::person).unwrap_or_else(language_of_environment);
     let result = match cli.verb {
         Verb::Serve(verb) => verb.run().await,
         Verb::Demo(verb) => verb.run(language).await,
@@ -94,6 +98,7 @@ pub async fn run(cli: Cli) -> Exit {
         Verb::Directory(verb) => verb.run(language),
         Verb::Verify(verb) => verb.run(language),
         Verb::Receipt(verb) => verb.run(language).await,
+        Verb::Adapter(verb) => verb.run(language).await,
         Verb::Explain(verb) => verb.run(language),
         Verb::Bench(verb) => verb.run().await,
         Verb::Completions(verb) => verb.run(),
@@ -104,14 +109,6 @@ pub async fn run(cli: Cli) -> Exit {
             refused::print(&failure, language);
             exit::of_failure(&failure)
         }
-    }
-}
-
-fn parse_language(text: &str) -> Result<Language, String> {
-    match text {
-        "vi" => Ok(Language::Vi),
-        "en" => Ok(Language::En),
-        other => Err(format!("{other:?} is not a language here; say vi or en")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The verbs, a file each.
 
+pub mod adapter;
 pub mod bench;
 pub mod check;
 pub mod completions;

@@ -42,6 +42,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("adapters-relay", &["proto", "gateway-model", "adapters-sdk"]),
     ("adapters-folder", &["proto", "gateway-model", "adapters-sdk"]),
+    ("adapters-worker", &["gateway-model", "adapters-sdk"]),
+    // The kit plays the gateway: it signs envelopes, makes receipts, and judges what an adapter has sealed.
+    ("adapters-conformance", &["proto", "gateway-model", "certs-dev", "gateway-verify", "gateway-evidence"]),
     // The only room that names concrete stores and adapters.
     (
         "gateway-server",
@@ -57,6 +60,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "gateway-engine",
             "adapters-relay",
             "adapters-folder",
+            "adapters-worker",
         ],
     ),
     // `demo` makes a development PKI and `check` reads the server's configuration.
@@ -70,6 +74,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "gateway-verify",
             "gateway-evidence",
             "adapters-sdk",
+            "adapters-conformance",
             "gateway-server",
         ],
     ),

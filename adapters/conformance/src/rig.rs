@@ -1,0 +1,411 @@
+//! The rig of one point: a gateway, a system and a process of its own, and the steps that points are made of.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Trouble;
+use crate::brake::Brake;
+use crate::effects::Effects;
+use crate::effects::sink::{Mood, Sink};
+use crate::gateway::Gateway;
+use crate::gateway::service::{Door, QUEUE};
+use crate::gateway::stage::{Call, Stage, Standing, State};
+use crate::identity::Identity;
+use crate::manifest::{self, Fault, Manifest, Named, Values};
+use crate::parcel::Letter;
+use crate::process::{self, Process};
+
+/// Why a point is not passed, in words for the adapter's author.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding(pub String);
+
+impl From<Trouble> for Finding {
+    fn from(trouble: Trouble) -> Self {
+        Self(format!("the kit could not go on: {trouble}"))
+    }
+}
+
+/// Which configuration file the adapter gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Configured {
+    /// The good one.
+    Well,
+    /// The bad one.
+    Badly,
+}
+
+/// Everything that one point works with.
+pub struct Rig {
+    /// What the author says.
+    pub manifest: Arc<Manifest>,
+    /// Keys and certificates.
+    pub identity: Arc<Identity>,
+    /// What the gateway knows.
+    pub stage: Arc<Stage>,
+    /// What the system has.
+    pub effects: Arc<Effects>,
+    /// The gateway.
+    pub gateway: Gateway,
+    /// What `{canary}` stands for.
+    pub canary: String,
+    parts_brake: Brake,
+    values: Values,
+    work: PathBuf,
+    process: Option<Process>,
+    logs: Vec<String>,
+    starts: u32,
+}
+
+impl Rig {
+    /// Makes the gateway and the system; the adapter is started by the point.
+    ///
+    /// # Errors
+    /// When there is no port or no folder.
+    pub async fn new(
+        manifest: Arc<Manifest>,
+        identity: Arc<Identity>,
+        work: PathBuf,
+        newer: bool,
+    ) -> Result<Self, Trouble> {
+        std::fs::create_dir_all(work.join("state")).map_err(|source| Trouble::File { path: work.clone(), source })?;
+        let canary = format!("canary-{:016x}", rand::random::<u64>());
+        let mut values = Values::new(&manifest.values);
+        values.set("work", work.display().to_string());
+        values.set("here", manifest.here.display().to_string());
+        values.set("canary", &canary);
+        values.set("sender", crate::identity::SENDER);
+        values.set("recipient", crate::identity::RECIPIENT);
+        values.set("seal_certificate", identity.files.seal_certificate.display().to_string());
+        values.set("seal_key", identity.files.seal_key.display().to_string());
+        values.set("port", free_port()?.to_string());
+        let sink = match &manifest.effects {
+            manifest::Effects::Http { id, answer } => Some(Sink::start(id, answer).await?),
+            manifest::Effects::Folder { .. } | manifest::Effects::Command { .. } => None,
+        };
+        if let Some(sink) = &sink {
+            values.set("sink", sink.url());
+        }
+        let effects = Arc::new(Effects::new(&manifest.effects, &values, &manifest.here, sink));
+        let (stage, parts_brake) = (Arc::new(Stage::default()), Brake::default());
+        let door = Door {
+            stage: stage.clone(),
+            identity: identity.clone(),
+            effects: effects.clone(),
+            brake: parts_brake.clone(),
+        };
+        let gateway = Gateway::start(door, newer).await?;
+        let (process, logs, starts) = (None, Vec::new(), 0);
+        Ok(Self {
+            manifest,
+            identity,
+            stage,
+            effects,
+            gateway,
+            canary,
+            parts_brake,
+            values,
+            work,
+            process,
+            logs,
+            starts,
+        })
+    }
+
+    /// Starts the adapter, or starts it again with the same state folder.
+    ///
+    /// # Errors
+    /// When its command cannot be started.
+    pub fn start(&mut self, configured: Configured) -> Result<(), Finding> {
+        self.keep_log();
+        let files = &self.identity.files;
+        let path = |path: &std::path::Path| path.display().to_string();
+        let mut environment = vec![
+            ("LIENTHONG_GATEWAY", self.gateway.url()),
+            ("LIENTHONG_ROOTS", path(&files.roots)),
+            ("LIENTHONG_CERTIFICATE", path(&files.certificate)),
+            ("LIENTHONG_KEY", path(&files.key)),
+            ("LIENTHONG_QUEUE", QUEUE.to_owned()),
+            ("LIENTHONG_STATE", path(&self.work.join("state"))),
+        ];
+        if let Some(config) = &self.manifest.config {
+            let file = self.work.join(&config.file);
+            let text = if configured == Configured::Well { &config.good } else { &config.bad };
+            let written = std::fs::write(&file, self.values.fill(text));
+            written.map_err(|source| Trouble::File { path: file.clone(), source })?;
+            environment.push(("LIENTHONG_CONFIG", path(&file)));
+        }
+        self.starts += 1;
+        let log = self.work.join(format!("log-{}", self.starts));
+        let command = self.values.fill_all(&self.manifest.command);
+        self.process = Some(Process::start(&command, &self.manifest.here, &environment, log)?);
+        Ok(())
+    }
+
+    /// Starts the adapter with its good configuration and waits until it asks for work.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn start_working(&mut self) -> Result<(), Finding> {
+        let before = self.stage.see(|state| state.calls.len());
+        self.start(Configured::Well)?;
+        let leases = |state: &mut State| {
+            let new = state.calls.get(before..).unwrap_or_default();
+            new.iter().any(|call| matches!(call, Call::Lease { .. })).then_some(())
+        };
+        self.wait("register and call Lease", leases).await
+    }
+
+    /// Puts a delivery into the queue and gives its id.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn queue(&self, letter: Letter) -> Result<String, Finding> {
+        let parcel = letter.seal(&self.identity)?;
+        let id = parcel.id.clone();
+        self.stage.change(|state| state.queue(parcel));
+        Ok(id)
+    }
+
+    /// Waits for the adapter's next step, which `what` names.
+    ///
+    /// # Errors
+    /// When it does not come in time, or the process ends.
+    pub async fn wait<T>(&self, what: &str, ready: impl FnMut(&mut State) -> Option<T>) -> Result<T, Finding> {
+        self.wait_within(self.manifest.patience(), what, ready).await
+    }
+
+    /// As [`Self::wait`], for as long as said.
+    ///
+    /// # Errors
+    /// When it does not come in time, or the process ends.
+    pub async fn wait_within<T>(
+        &self,
+        within: Duration,
+        what: &str,
+        mut ready: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T, Finding> {
+        let found = tokio::select! {
+            biased;
+            found = self.stage.wait(within, &mut ready) => found,
+            () = self.end() => self.stage.change(&mut ready),
+        };
+        found.ok_or_else(|| match self.process.as_ref().and_then(Process::has_ended) {
+            Some(status) => self.finding(&format!("the adapter did not {what}: it ended with {status}")),
+            None => self.finding(&format!("the adapter did not {what} within {} s", within.as_secs_f32())),
+        })
+    }
+
+    /// Waits until a delivery is completed.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn wait_delivered(&self, id: &str) -> Result<(), Finding> {
+        let settled = |state: &mut State| match state.standing(id) {
+            Some(Standing::Delivered) => Some(Ok(())),
+            Some(Standing::Refused) => Some(Err(())),
+            _ => None,
+        };
+        let settled = self.wait("complete the delivery", settled).await?;
+        settled.map_err(|()| self.finding("the adapter refused for good a delivery that its system would have taken"))
+    }
+
+    /// Waits until the adapter has a delivery at hand and is in the middle of it.
+    ///
+    /// # Errors
+    /// When that does not happen.
+    pub async fn wait_at_work(&self, id: &str) -> Result<(), Finding> {
+        let kind = self.slow_kind();
+        let handed = move |state: &mut State| {
+            let at_work = |call: &Call| match (&kind, call) {
+                (Some(Named::Parts), Call::Download { id: found }) => found == id,
+                (Some(Named::Parts), _) => false,
+                (_, Call::Handed { id: found, .. }) => found == id,
+                (_, _) => false,
+            };
+            state.calls.iter().any(at_work).then_some(())
+        };
+        let what = match kind {
+            Some(Named::Parts) => "call DownloadPart for a delivery that has a part (`[faults] slow` has other ways)",
+            _ => "lease a delivery",
+        };
+        self.wait(what, handed).await?;
+        if let (Some(Named::Sink), Some(sink)) = (kind, self.effects.sink()) {
+            let arrived = tokio::time::timeout(self.manifest.patience(), sink.arrival(id)).await;
+            return arrived.map_err(|_| self.finding("no request with the delivery id came to the system"));
+        }
+        Ok(())
+    }
+
+    /// Waits until a delivery has exactly one effect.
+    ///
+    /// # Errors
+    /// When it has none or more.
+    pub async fn expect_one_effect(&self, id: &str) -> Result<(), Finding> {
+        let deadline = tokio::time::Instant::now() + self.manifest.patience();
+        loop {
+            match self.effects.count(id).await? {
+                1 => return Ok(()),
+                0 if tokio::time::Instant::now() < deadline => {}
+                0 => {
+                    return Err(self.finding("the delivery was completed and the system has nothing of it: it is lost"));
+                }
+                count => return Err(self.finding(&format!("one delivery had {count} effects"))),
+            }
+            // The system behind an adapter tells nobody when it changes.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Fails unless a delivery has had no effect.
+    ///
+    /// # Errors
+    /// When it has.
+    pub async fn expect_no_effect(&self, id: &str, why: &str) -> Result<(), Finding> {
+        match self.effects.count(id).await? {
+            0 => Ok(()),
+            count => Err(self.finding(&format!("{why}, and yet the system has {count} effects of it"))),
+        }
+    }
+
+    /// Makes the system slow, or well again.
+    ///
+    /// # Errors
+    /// When the author's command fails.
+    pub async fn slow(&self, on: bool) -> Result<(), Finding> {
+        match (self.slow_kind(), &self.manifest.faults.slow) {
+            (Some(Named::Sink), _) => {
+                if let Some(sink) = self.effects.sink() {
+                    sink.brake.set(on);
+                }
+                Ok(())
+            }
+            (None, Some(Fault::Commands { on: begin, off: end })) => self.command(if on { begin } else { end }).await,
+            _ => {
+                self.parts_brake.set(on);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the system fail for now, or well again.
+    ///
+    /// # Errors
+    /// When there is no way to, or it fails.
+    pub async fn busy(&self, on: bool) -> Result<(), Finding> {
+        match (&self.manifest.faults.retryable, self.effects.sink(), &*self.effects) {
+            (Some(Fault::Commands { on: begin, off: end }), _, _) => self.command(if on { begin } else { end }).await,
+            (None | Some(Fault::Named(Named::Sink)), Some(sink), _) => {
+                sink.set(if on { Mood::Busy } else { Mood::Well });
+                Ok(())
+            }
+            (None | Some(Fault::Named(Named::Blocked)), None, Effects::Folder { path, .. }) => Ok(block(path, on)?),
+            _ => Err(Finding("say in `[faults] retryable` how the system is made to fail for now".to_owned())),
+        }
+    }
+
+    /// Makes the system refuse for good, or well again; gives the letter that it will refuse.
+    ///
+    /// # Errors
+    /// When there is no way to, or it fails.
+    pub async fn refusing(&self, on: bool, letter: Letter) -> Result<Letter, Finding> {
+        match (&self.manifest.faults.permanent, self.effects.sink()) {
+            (Some(Fault::Commands { on: begin, off: end }), _) => {
+                self.command(if on { begin } else { end }).await?;
+                Ok(letter)
+            }
+            (Some(Fault::Named(Named::Opaque)), _) => Ok(Letter { strange: true, ..letter }),
+            (None | Some(Fault::Named(Named::Sink)), Some(sink)) => {
+                sink.set(if on { Mood::Refusing } else { Mood::Well });
+                Ok(letter)
+            }
+            _ => Err(Finding("say in `[faults] permanent` what the system refuses for good".to_owned())),
+        }
+    }
+
+    /// Whether there is a way to make the system fail like that.
+    pub fn can_refuse(&self) -> bool {
+        self.manifest.faults.permanent.is_some() || self.effects.sink().is_some()
+    }
+
+    /// kill -9, and nothing else.
+    pub async fn kill(&mut self) {
+        if let Some(process) = &self.process {
+            process.kill().await;
+        }
+        if let Some(sink) = self.effects.sink() {
+            sink.forget_waiting();
+        }
+        self.keep_log();
+    }
+
+    /// The process.
+    ///
+    /// # Errors
+    /// When none has been started.
+    pub fn process(&self) -> Result<&Process, Finding> {
+        self.process.as_ref().ok_or_else(|| Finding("no process has been started".to_owned()))
+    }
+
+    /// Puts the values into a text of the manifest.
+    pub fn fill(&self, text: &str) -> String {
+        self.values.fill(text)
+    }
+
+    /// Everything that every process of this point has printed.
+    pub fn logs(&mut self) -> &[String] {
+        if let Some(process) = &self.process {
+            self.logs.push(process.log());
+        }
+        &self.logs
+    }
+
+    /// A finding with the end of the adapter's log.
+    pub fn finding(&self, text: &str) -> Finding {
+        let log = self.process.as_ref().map(Process::log).unwrap_or_default();
+        let tail = process::tail(log.trim_end(), 8);
+        Finding(if tail.is_empty() { text.to_owned() } else { format!("{text}\nend of its log:\n{tail}") })
+    }
+
+    fn keep_log(&mut self) {
+        if let Some(process) = self.process.take() {
+            self.logs.push(process.log());
+        }
+    }
+
+    async fn end(&self) {
+        match &self.process {
+            Some(process) => drop(process.ended().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn command(&self, words: &[String]) -> Result<(), Finding> {
+        process::output(&self.values.fill_all(words), &self.manifest.here).await.map(drop).map_err(Finding::from)
+    }
+
+    fn slow_kind(&self) -> Option<Named> {
+        match &self.manifest.faults.slow {
+            Some(Fault::Named(named)) => Some(*named),
+            Some(Fault::Commands { .. }) => None,
+            None if self.effects.sink().is_some() => Some(Named::Sink),
+            None => Some(Named::Parts),
+        }
+    }
+}
+
+/// Replaces a folder by a file, or the other way round: nothing can be written into it, not even by root.
+fn block(path: &std::path::Path, on: bool) -> Result<(), Trouble> {
+    let file = |source| Trouble::File { path: path.to_owned(), source };
+    let aside = path.with_extension("aside");
+    if on {
+        std::fs::rename(path, &aside).and_then(|()| std::fs::write(path, "")).map_err(file)
+    } else {
+        std::fs::remove_file(path).and_then(|()| std::fs::rename(&aside, path)).map_err(file)
+    }
+}
+
+fn free_port() -> Result<u16, Trouble> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(Trouble::Network)?;
+    listener.local_addr().map(|address| address.port()).map_err(Trouble::Network)
+}

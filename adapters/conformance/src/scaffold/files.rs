@@ -1,0 +1,45 @@
+//! The files of the examples and of the wire, compiled in.
+
+use super::Template;
+
+macro_rules! example {
+    ($folder:literal, $path:literal) => {
+        Template { path: $path, text: include_str!(concat!("../../../examples/", $folder, "/", $path)) }
+    };
+}
+
+macro_rules! proto {
+    ($name:literal) => {
+        Template {
+            path: concat!("lienthong/gateway/v1/", $name),
+            text: include_str!(concat!("../../../../proto/lienthong/gateway/v1/", $name)),
+        }
+    };
+}
+
+/// The Python example.
+pub const PYTHON: &[Template] = &[
+    example!("python", "adapter.py"),
+    example!("python", "lienthong_adapter.py"),
+    example!("python", "make_stubs.py"),
+    example!("python", "adapter-test.toml"),
+    example!("python", "requirements.txt"),
+    example!("python", ".gitignore"),
+];
+
+/// The Rust example.
+pub const RUST: &[Template] = &[];
+
+/// The Java example.
+pub const JAVA: &[Template] = &[];
+
+/// The wire.
+pub const PROTO: &[Template] = &[
+    proto!("adapter.proto"),
+    proto!("directory.proto"),
+    proto!("envelope.proto"),
+    proto!("operate.proto"),
+    proto!("receipt.proto"),
+    proto!("relay.proto"),
+    proto!("submit.proto"),
+];
