@@ -1,4 +1,4 @@
-//! Sealing: signing an envelope for a system that cannot sign, with the agency's key.
+//! Sealing: signing an envelope for a system that cannot sign, with the agency's key, from a file or on a PKCS#11 token.
 //!
 //! A seal is a detached CMS SignedData (RFC 5652) over the exact envelope bytes, with contentType, messageDigest, signingTime and
 //! signingCertificateV2 (RFC 5035) signed, and the signer's certificate inside. The crate `openssl` offers no `CMS_CADES`, without
@@ -13,15 +13,19 @@ use gateway_model::{Timestamp, limits};
 use openssl::error::ErrorStack;
 use openssl::hash::{MessageDigest, hash};
 use openssl::nid::Nid;
-use openssl::pkey::{Id, PKey, Private};
+use openssl::pkey::{Id, PKey, PKeyRef, Private, Public};
 use openssl::sha::sha256;
-use openssl::sign::Signer;
+use openssl::sign::{Signer, Verifier};
 use openssl::x509::X509;
 use prost::Message;
 use proto::v1;
 
+pub mod config;
 mod der;
 pub mod describe;
+pub mod pkcs11;
+
+use pkcs11::{Token, TokenError, TokenSettings};
 
 const DATA: &str = "1.2.840.113549.1.7.1";
 const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
@@ -54,11 +58,14 @@ pub enum SealError {
     /// OpenSSL could not sign.
     #[error("the signature could not be made")]
     Sign(#[source] ErrorStack),
+    /// The token could not, or its key is not there.
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 /// An agency's certificate and key, parsed and ready to sign.
 pub struct Sealer {
-    key: PKey<Private>,
+    key: SealingKey,
     scheme: Scheme,
     /// issuerAndSerialNumber of the leaf.
     signer_identifier: Vec<u8>,
@@ -73,21 +80,44 @@ impl Sealer {
     /// # Errors
     /// When either cannot be read, or they do not belong together.
     pub fn from_pem(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Self, SealError> {
-        let stack = X509::stack_from_pem(certificate_pem).map_err(SealError::Certificate)?;
-        let leaf = match stack.first() {
-            Some(leaf) => leaf.clone(),
-            None => X509::from_pem(certificate_pem).map_err(SealError::Certificate)?,
-        };
+        let (leaf, stack) = read_certificates(certificate_pem)?;
         let key = read_key(key_pem)?;
         let public = leaf.public_key().map_err(SealError::Certificate)?;
         if !public.public_eq(&key) {
             return Err(SealError::KeyMismatch);
         }
-        let scheme = Scheme::of(&key)?;
+        Self::assemble(SealingKey::File(key), &public, &leaf, &stack)
+    }
+
+    /// Reads the agency's certificate, as [`Self::from_pem`], and finds its key on a token. A signature is made to see that they belong
+    /// together.
+    ///
+    /// # Errors
+    /// When the certificate cannot be read, the key is not there, does not sign, or is not the certificate's.
+    pub fn from_token(certificate_pem: &[u8], settings: TokenSettings) -> Result<Self, SealError> {
+        let (leaf, stack) = read_certificates(certificate_pem)?;
+        let public = leaf.public_key().map_err(SealError::Certificate)?;
+        let scheme = Scheme::of(&public)?;
+        if scheme == Scheme::Ed25519 {
+            return Err(SealError::KeyKind);
+        }
+        let sealer = Self::assemble(SealingKey::Token(Token::open(settings)?), &public, &leaf, &stack)?;
+        let probe = b"does this key belong to this certificate?";
+        let signature = sealer.signature(probe)?;
+        let mut verifier = Verifier::new(scheme.digest(), &public).map_err(SealError::Sign)?;
+        if verifier.verify_oneshot(&signature, probe).unwrap_or(false) {
+            Ok(sealer)
+        } else {
+            Err(SealError::KeyMismatch)
+        }
+    }
+
+    fn assemble(key: SealingKey, public: &PKeyRef<Public>, leaf: &X509, stack: &[X509]) -> Result<Self, SealError> {
+        let scheme = Scheme::of(public)?;
         let certificates =
             stack.iter().map(|c| c.to_der()).collect::<Result<_, _>>().map_err(SealError::Certificate)?;
-        let (issuer, serial) = issuer_and_serial(&leaf).map_err(SealError::Certificate)?;
-        let signing_certificate = signing_certificate(&leaf, &issuer, &serial).map_err(SealError::Certificate)?;
+        let (issuer, serial) = issuer_and_serial(leaf).map_err(SealError::Certificate)?;
+        let signing_certificate = signing_certificate(leaf, &issuer, &serial).map_err(SealError::Certificate)?;
         Ok(Self { key, scheme, signer_identifier: der::sequence(&[issuer, serial]), signing_certificate, certificates })
     }
 
@@ -134,7 +164,7 @@ impl Sealer {
             attribute(SIGNING_CERTIFICATE_V2, &self.signing_certificate),
         ]);
         // Signed as a SET OF, carried under the tag [0] (RFC 5652 section 5.4).
-        let signature = self.signature(&der::element(der::SET, &attributes)).map_err(SealError::Sign)?;
+        let signature = self.signature(&der::element(der::SET, &attributes))?;
         let signer = der::sequence(&[
             der::small_integer(1),
             self.signer_identifier.clone(),
@@ -158,13 +188,30 @@ impl Sealer {
         self.certificates.first().map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn signature(&self, bytes: &[u8]) -> Result<Vec<u8>, ErrorStack> {
-        let mut signer = match self.scheme {
-            Scheme::Ed25519 => Signer::new_without_digest(&self.key)?,
-            Scheme::Rsa | Scheme::P256 | Scheme::P384 | Scheme::P521 => Signer::new(self.scheme.digest(), &self.key)?,
-        };
-        signer.sign_oneshot_to_vec(bytes)
+    fn signature(&self, bytes: &[u8]) -> Result<Vec<u8>, SealError> {
+        match &self.key {
+            SealingKey::File(key) => sign_with_file(key, self.scheme, bytes).map_err(SealError::Sign),
+            SealingKey::Token(token) if self.scheme == Scheme::Rsa => Ok(token.sign_rsa(bytes)?),
+            SealingKey::Token(token) => {
+                let digest = hash(self.scheme.digest(), bytes).map_err(SealError::Sign)?;
+                Ok(token.sign_ecdsa(&digest)?)
+            }
+        }
     }
+}
+
+/// Where the private key is.
+enum SealingKey {
+    File(PKey<Private>),
+    Token(Token),
+}
+
+fn sign_with_file(key: &PKey<Private>, scheme: Scheme, bytes: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+    let mut signer = match scheme {
+        Scheme::Ed25519 => Signer::new_without_digest(key)?,
+        Scheme::Rsa | Scheme::P256 | Scheme::P384 | Scheme::P521 => Signer::new(scheme.digest(), key)?,
+    };
+    signer.sign_oneshot_to_vec(bytes)
 }
 
 impl std::fmt::Debug for Sealer {
@@ -189,7 +236,7 @@ enum Scheme {
 }
 
 impl Scheme {
-    fn of(key: &PKey<Private>) -> Result<Self, SealError> {
+    fn of(key: &PKeyRef<Public>) -> Result<Self, SealError> {
         let curve = || key.ec_key().ok().and_then(|key| key.group().curve_name());
         match key.id() {
             Id::RSA => Ok(Self::Rsa),
@@ -229,6 +276,16 @@ impl Scheme {
             Self::Ed25519 => der::sequence(&[der::oid("1.3.101.112")]),
         }
     }
+}
+
+/// The leaf, and everything that stood in the file.
+fn read_certificates(pem: &[u8]) -> Result<(X509, Vec<X509>), SealError> {
+    let stack = X509::stack_from_pem(pem).map_err(SealError::Certificate)?;
+    let leaf = match stack.first() {
+        Some(leaf) => leaf.clone(),
+        None => X509::from_pem(pem).map_err(SealError::Certificate)?,
+    };
+    Ok((leaf, stack))
 }
 
 /// OpenSSL asks the terminal for a pass phrase unless it is told what to say; an adapter has no terminal.

@@ -125,7 +125,8 @@ impl Table {
     }
 
     fn forget_old(&mut self, now: Timestamp) -> io::Result<()> {
-        let is_due = self.lines >= LINES_MIN && (self.lines > 2 * self.taken.len() || self.lines % LINES_MIN == 0);
+        let is_due =
+            self.lines >= LINES_MIN && (self.lines > 2 * self.taken.len() || self.lines.is_multiple_of(LINES_MIN));
         if !is_due && self.taken.len() <= ENTRIES_MAX {
             return Ok(());
         }
