@@ -308,6 +308,12 @@ impl Mailbox {
         count
     }
 
+    /// Lays one delivery back on the shelf, for others; its token holds no more.
+    pub fn put_back(&self, id: DeliveryId, token: Token) {
+        self.shelf().put_back(id, token, Instant::now(), self.settings.shelf_time);
+        self.changed.notify_waiters();
+    }
+
     // Both sides.
 
     /// Hands nothing out, or goes on: for a system that is known to be down. What is held stays so.

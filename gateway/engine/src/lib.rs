@@ -15,6 +15,7 @@ pub mod lane;
 mod leased;
 pub mod metrics;
 pub mod operate;
+mod pick_up;
 pub mod quota;
 pub mod refusals;
 pub mod retry;
@@ -29,12 +30,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use adapters_sdk::{Adapter, Settled};
 use adapters_sdk::relay::RelayAdapters;
+use adapters_sdk::{Adapter, Settled};
 use bytes::Bytes;
 use gateway_evidence::{Event, EventKind, Receipt};
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, EnvelopeKey, GatewayId};
+use gateway_model::working_time::WorkingTime;
 use gateway_model::{Digest, Refusal, Timestamp};
 use gateway_store::Store;
 use gateway_store::claim::{NewReturn, ReturnWhat};
@@ -82,6 +84,8 @@ pub struct EngineParts {
     pub adapters: AdapterTable,
     /// Bounds and times.
     pub settings: Settings,
+    /// When people work: what nobody picks up is an incident only then.
+    pub calendar: WorkingTime,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -148,6 +152,8 @@ pub(crate) struct Core {
     pub(crate) trust: TrustHolder,
     pub(crate) adapters: AdapterTable,
     pub(crate) settings: Settings,
+    pub(crate) calendar: WorkingTime,
+    pub(crate) incidents: pick_up::Incidents,
     pub(crate) metrics: Metrics,
     pub(crate) quotas: QuotaBook,
     pub(crate) events: Events,
@@ -183,6 +189,8 @@ impl Engine {
             trust: parts.trust,
             adapters: parts.adapters,
             metrics: parts.metrics,
+            calendar: parts.calendar,
+            incidents: pick_up::Incidents::default(),
             settings,
         };
         Self { core: Arc::new(core) }

@@ -26,6 +26,7 @@ pub struct Metrics {
     receipts_overdue: Counter,
     store_faults: Counter,
     swept: Family<Labels<1>, Counter>,
+    not_picked_up: Family<Labels<1>, Gauge>,
 }
 
 impl Metrics {
@@ -63,6 +64,11 @@ impl Metrics {
             metrics.store_faults.clone(),
         );
         registry.register("lienthong_swept", "Rows, bodies and parts swept, by kind", metrics.swept.clone());
+        registry.register(
+            "lienthong_not_picked_up",
+            "Agencies served here whose deliveries nobody picks up: 1 while it lasts",
+            metrics.not_picked_up.clone(),
+        );
         metrics
     }
 
@@ -81,6 +87,7 @@ impl Metrics {
             receipts_overdue: Counter::default(),
             store_faults: Counter::default(),
             swept: Family::default(),
+            not_picked_up: Family::default(),
         }
     }
 
@@ -121,6 +128,10 @@ impl Metrics {
 
     pub(crate) fn store_fault(&self) {
         self.store_faults.inc();
+    }
+
+    pub(crate) fn not_picked_up(&self, agency: &str, lasts: bool) {
+        self.not_picked_up.get_or_create(&[("agency", agency.to_owned())]).set(i64::from(lasts));
     }
 
     pub(crate) fn swept(&self, what: &'static str, count: usize) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters_sdk::Absence;
 use gateway_evidence::{Event, EventKind};
 use gateway_model::id::{AgencyId, DeliveryId, EnvelopeId, EnvelopeKey, OperatorId};
 use gateway_model::state::{DeliveryState, DeliveryStatus};
@@ -16,6 +17,7 @@ use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EventRow};
 use crate::Core;
 use crate::gate::ClosedGate;
 use crate::lane::{Destination, Place};
+use crate::pick_up;
 use crate::refusals::RefusalRecord;
 use crate::steps::store::store_refusal;
 use crate::sweep::way_now;
@@ -194,6 +196,20 @@ impl Operate {
     /// Who does not answer: why, since when, and when it is tried again (both by the steady clock).
     pub fn gates(&self) -> Vec<ClosedGate> {
         self.engine.gates().closed()
+    }
+
+    /// Why deliveries of an agency served here wait to be picked up; `None` when they do not, or are pushed.
+    pub fn absence(&self, agency: &AgencyId) -> Option<Absence> {
+        pick_up::absence(&self.engine, agency)
+    }
+
+    /// The same for all agencies served here, at most `limit`.
+    pub fn absences(&self, limit: usize) -> Vec<(AgencyId, Absence)> {
+        let agencies = self.engine.adapters.by_agency.keys();
+        let absent = agencies.filter_map(|agency| Some((agency.clone(), self.absence(agency)?)));
+        let mut absent: Vec<(AgencyId, Absence)> = absent.take(limit).collect();
+        absent.sort_by(|a, b| (b.1.lasting, &a.0).cmp(&(a.1.lasting, &b.0)));
+        absent
     }
 
     /// How the gateway is.

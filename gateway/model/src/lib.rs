@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod reason;
 pub mod state;
 pub mod time;
+pub mod working_time;
 
 pub use hash::Digest;
 pub use reason::{Reason, Refusal};

@@ -19,9 +19,10 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 /// Services that health tells of; the empty name is the whole gateway.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     "lienthong.gateway.v1.SubmitService",
+    "lienthong.gateway.v1.AdapterService",
     "lienthong.gateway.v1.RelayService",
     "lienthong.gateway.v1.DirectoryService",
     "lienthong.gateway.v1.OperateService",

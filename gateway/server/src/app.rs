@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
+use adapters_edxml::EdxmlKind;
 use adapters_folder::FolderKind;
+use adapters_land::LandKind;
 use adapters_relay::{PeerBook, PeerFacts, RelayIdentity, RelayIdentityError, RelayPeers, RelaySettings};
 use adapters_sdk::relay::RelayAdapters;
 use adapters_sdk::{Adapter, AdapterError, AdapterKind, Kinds, Prepared};
+use adapters_worker::{Queues, WorkerKind};
 use gateway_engine::clock::{Clock, SystemClock};
 use gateway_engine::entropy::SystemEntropy;
 use gateway_engine::metrics::Metrics;
@@ -21,6 +24,7 @@ use gateway_model::Timestamp;
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, GatewayId};
 use gateway_model::note::NoteSigner;
+use gateway_model::working_time::WorkingTime;
 use gateway_store_embedded::{EmbeddedStore, FileParts, OpenError, OpenOptions, PartLimits};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -51,6 +55,7 @@ pub struct App {
     pub(crate) admin_listener: TcpListener,
     pub(crate) source: DirectorySource,
     pub(crate) receivers: Vec<Receiver>,
+    pub(crate) queues: Queues,
     pub(crate) draining: CancellationToken,
     addresses: Addresses,
 }
@@ -129,7 +134,8 @@ impl App {
         let identity = Identity::read(&config.tls)?;
         let tls = identity.server(&config.tls.certificate)?;
         let client_tls = identity.client(&config.tls.certificate)?;
-        let prepared = prepare_all(&config.adapters).map_err(StartError::Config)?;
+        let queues = Queues::default();
+        let prepared = prepare_all(&config.adapters, &queues).map_err(StartError::Config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let signer = evidence_key::read(&config.evidence_key, &config.gateway.id)?;
         let log_key = signer.verifier().clone();
@@ -153,6 +159,7 @@ impl App {
             trust,
             adapters,
             settings: settings(&config),
+            calendar: WorkingTime::default(),
             metrics: Metrics::register(&mut registry),
         });
         metrics.certificate_expires_at(identity.expires_at().map_or(0, Timestamp::seconds));
@@ -166,6 +173,7 @@ impl App {
             draining: draining.clone(),
             directory: source.published(),
             adapters: served(&config.adapters),
+            queues: queues.clone(),
         });
         let admin = Admin::new(engine.clone(), registry, draining.clone());
         let (doors_listener, doors_address) = bind("listen.doors", config.listen.doors).await?;
@@ -182,6 +190,7 @@ impl App {
             admin_listener,
             source,
             receivers,
+            queues,
             draining,
             addresses,
         })
@@ -207,17 +216,22 @@ impl App {
 }
 
 /// The kinds of adapters in this binary.
-fn kinds() -> Kinds {
-    let kinds: [Box<dyn AdapterKind>; 1] = [Box::new(FolderKind)];
+fn kinds(queues: &Queues) -> Kinds {
+    let kinds: [Box<dyn AdapterKind>; 4] = [
+        Box::new(FolderKind),
+        Box::new(EdxmlKind),
+        Box::new(LandKind),
+        Box::new(WorkerKind { queues: queues.clone() }),
+    ];
     BTreeMap::from(kinds.map(|kind| (kind.name(), kind)))
 }
 
-/// Prepares every adapter without any effect.
+/// Prepares every adapter without any effect; queues of workers will be found in `queues` once they are open.
 ///
 /// # Errors
 /// Every fault of every adapter.
-pub fn prepare_all(adapters: &[AdapterConfig]) -> Result<Vec<Box<dyn Prepared>>, Vec<Fault>> {
-    let kinds = kinds();
+pub fn prepare_all(adapters: &[AdapterConfig], queues: &Queues) -> Result<Vec<Box<dyn Prepared>>, Vec<Fault>> {
+    let kinds = kinds(queues);
     let (mut prepared, mut faults) = (Vec::new(), Vec::new());
     for adapter in adapters {
         let Some(kind) = kinds.get(adapter.kind.as_str()) else {

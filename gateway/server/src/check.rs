@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
+use adapters_worker::Queues;
 use gateway_directory::{Expiry, Opened};
 use gateway_model::directory::{Directory, Party};
 use gateway_model::id::GatewayId;
@@ -76,7 +77,7 @@ fn check_draft(draft: &Draft, ports: Ports, now: Timestamp) -> Vec<Fault> {
     }
     for adapter in &draft.adapters {
         // One that cannot be prepared has been told of with the configuration.
-        let prepared = app::prepare_all(std::slice::from_ref(adapter)).unwrap_or_default();
+        let prepared = app::prepare_all(std::slice::from_ref(adapter), &Queues::default()).unwrap_or_default();
         let found = prepared.iter().flat_map(|prepared| prepared.check());
         findings.faults.extend(found.map(|fault| adapter.fault(&fault.key, fault.problem)));
     }

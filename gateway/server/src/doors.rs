@@ -1,5 +1,6 @@
 //! The doors: gRPC services over the engine, each with its own authorisation.
 
+pub mod adapter;
 mod deadline;
 pub mod directory;
 mod fit;
@@ -18,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters_worker::Queues;
 use bytes::Bytes;
 use gateway_engine::Engine;
 use gateway_model::agency::{Hop, OperatorRole};
@@ -57,6 +59,10 @@ pub enum Lasting {
     Upload,
     /// A watch: it reads the store again and again.
     Watch,
+    /// A worker that waits for deliveries.
+    Lease,
+    /// A download: it holds a file open.
+    Download,
 }
 
 /// What doors are made of.
@@ -77,6 +83,8 @@ pub struct DoorParts {
     pub directory: watch::Receiver<Option<(u64, Bytes)>>,
     /// Names of the adapters, by the agencies that they serve.
     pub adapters: HashMap<AgencyId, String>,
+    /// The queues of the workers.
+    pub queues: Queues,
 }
 
 impl std::ops::Deref for Doors {
@@ -120,6 +128,8 @@ impl Doors {
                 Lasting::Stream => "streams",
                 Lasting::Upload => "uploads",
                 Lasting::Watch => "watches",
+                Lasting::Lease => "waiting workers",
+                Lasting::Download => "downloads",
             };
             let seen = match crowded {
                 Crowded::Own => format!("too many {what} of {party} at the same time"),

@@ -1,5 +1,6 @@
 //! Serves the doors on a listener: HTTP/2 with every bound set.
 
+use proto::v1::adapter_service_server::AdapterServiceServer;
 use proto::v1::directory_service_server::DirectoryServiceServer;
 use proto::v1::operate_service_server::OperateServiceServer;
 use proto::v1::relay_service_server::RelayServiceServer;
@@ -10,6 +11,7 @@ use tonic::transport::Server;
 
 use crate::config::Config;
 use crate::doors::Doors;
+use crate::doors::adapter::AdapterDoor;
 use crate::doors::directory::DirectoryDoor;
 use crate::doors::operate::OperateDoor;
 use crate::doors::relay::RelayDoor;
@@ -48,6 +50,7 @@ pub async fn serve(
     let incoming = accept_counted(listener, tls, bounds, doors.metrics.clone(), closing.clone());
     let counting = Counting(doors.metrics.clone());
     let submit = SubmitServiceServer::new(SubmitDoor(doors.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let adapter = AdapterServiceServer::new(AdapterDoor(doors.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let relay = RelayServiceServer::new(RelayDoor(doors.clone())).max_decoding_message_size(RELAY_MESSAGE_BYTES_MAX);
     let directory = DirectoryServiceServer::new(DirectoryDoor(doors.clone()));
     let operate = OperateServiceServer::new(OperateDoor(doors)).max_encoding_message_size(usize::MAX);
@@ -62,6 +65,7 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .layer(counting)
         .add_service(submit)
+        .add_service(adapter)
         .add_service(relay)
         .add_service(directory)
         .add_service(operate)

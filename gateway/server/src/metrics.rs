@@ -159,7 +159,7 @@ where
 
 /// `Service/Method` of this package; callers cannot make new labels.
 fn method(path: &str) -> String {
-    const METHODS: [&str; 20] = [
+    const METHODS: [&str; 31] = [
         "SubmitService/Submit",
         "SubmitService/SubmitMany",
         "SubmitService/UploadPart",
@@ -167,6 +167,17 @@ fn method(path: &str) -> String {
         "SubmitService/Track",
         "SubmitService/Watch",
         "SubmitService/GetReceipt",
+        "AdapterService/GetInfo",
+        "AdapterService/Register",
+        "AdapterService/Lease",
+        "AdapterService/Heartbeat",
+        "AdapterService/Complete",
+        "AdapterService/Fail",
+        "AdapterService/DownloadPart",
+        "AdapterService/Submit",
+        "AdapterService/UploadPart",
+        "AdapterService/MissingParts",
+        "AdapterService/ReportStatus",
         "RelayService/Relay",
         "RelayService/ReturnReceipts",
         "RelayService/UploadPart",

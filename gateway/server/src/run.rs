@@ -1,7 +1,7 @@
 //! A running gateway: every task is owned here, watched, and ended in order.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway_engine::Engine;
 use gateway_store::Store as _;
@@ -47,6 +47,8 @@ pub enum RunError {
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// Pause before an adapter's way in is started again.
 const RECEIVE_PAUSE: Duration = Duration::from_secs(5);
+/// What requests in flight have at least once the doors close.
+const CLOSING_TIME_MIN: Duration = Duration::from_secs(1);
 /// What the last steps of an end may take beyond the time to drain.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -54,8 +56,8 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 pub(crate) async fn run(app: App, shutdown: CancellationToken) -> Result<(), RunError> {
     let (addresses, config, store) = (app.addresses().clone(), Arc::new(app.config.clone()), app.store.clone());
     let (engine, admin, draining) = (app.engine.clone(), app.admin.clone(), app.draining.clone());
-    let stop = CancellationToken::new();
-    let mut running = Running::start(app, &config, &stop);
+    let (queues, closing, stop) = (app.queues.clone(), CancellationToken::new(), CancellationToken::new());
+    let mut running = Running::start(app, &config, &closing, &stop);
     tell(&addresses, &config, &engine)?;
     let why = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -70,7 +72,14 @@ pub(crate) async fn run(app: App, shutdown: CancellationToken) -> Result<(), Run
     draining.cancel();
     engine.drain();
     admin.tell_health().await;
-    running.finish(&stop, config.gateway.drain).await;
+    // The doors stay open for workers that finish what they have; nobody gets more.
+    let (began, drain) = (Instant::now(), config.gateway.drain);
+    if tokio::time::timeout(drain, queues.idle()).await.is_err() {
+        tracing::warn!("workers did not finish in time; what they have is delivered again");
+    }
+    queues.close();
+    closing.cancel();
+    running.finish(&stop, drain.saturating_sub(began.elapsed()).max(CLOSING_TIME_MIN), drain).await;
     if tokio::time::timeout(CLOSE_TIME_MAX, store.close()).await.is_err() {
         tracing::warn!("the store took too long to close; it recovers at the next start");
     }
@@ -101,7 +110,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(app: App, config: &Arc<Config>, stop: &CancellationToken) -> Self {
+    fn start(app: App, config: &Arc<Config>, closing: &CancellationToken, stop: &CancellationToken) -> Self {
         let App { engine, doors, admin, tls, doors_listener, admin_listener, source, receivers, draining, .. } = app;
         let mut rest: JoinSet<Result<&'static str, RunError>> = JoinSet::new();
         rest.spawn({
@@ -119,8 +128,8 @@ impl Running {
         for receiver in receivers {
             rest.spawn(receive(receiver, engine.clone(), draining.clone()));
         }
-        let config = config.clone();
-        let serving = tokio::spawn(async move { listen::serve(doors, doors_listener, tls, &config, draining).await });
+        let (config, closing) = (config.clone(), closing.clone());
+        let serving = tokio::spawn(async move { listen::serve(doors, doors_listener, tls, &config, closing).await });
         let stop = stop.clone();
         let walking = tokio::spawn(async move { engine.run(stop).await });
         Self { serving, walking, rest }
@@ -144,8 +153,8 @@ impl Running {
     }
 
     /// Waits for the doors, then for the walk; what does not finish in time is aborted: it is repeated or walked again.
-    async fn finish(mut self, stop: &CancellationToken, drain: Duration) {
-        if !self.serving.is_finished() && tokio::time::timeout(drain, &mut self.serving).await.is_err() {
+    async fn finish(mut self, stop: &CancellationToken, serve: Duration, drain: Duration) {
+        if !self.serving.is_finished() && tokio::time::timeout(serve, &mut self.serving).await.is_err() {
             tracing::warn!("requests in flight did not finish in time; their callers repeat them");
             self.serving.abort();
         }

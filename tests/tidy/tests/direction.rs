@@ -42,9 +42,16 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("adapters-relay", &["proto", "gateway-model", "adapters-sdk"]),
     ("adapters-folder", &["proto", "gateway-model", "adapters-sdk"]),
+    // Other organisations' systems: they know nothing of this house.
+    ("adapters-simulators", &[]),
+    ("adapters-land", &["proto", "gateway-model", "adapters-sdk"]),
+    ("adapters-edxml", &["proto", "gateway-model", "adapters-sdk"]),
     ("adapters-worker", &["gateway-model", "adapters-sdk"]),
-    // The kit plays the gateway: it signs envelopes, makes receipts, and judges what an adapter has sealed.
-    ("adapters-conformance", &["proto", "gateway-model", "certs-dev", "gateway-verify", "gateway-evidence"]),
+    // The kit plays the gateway: it signs envelopes, makes receipts, and judges what an adapter has sealed. Its Rust example stands on the SDK.
+    (
+        "adapters-conformance",
+        &["proto", "gateway-model", "certs-dev", "gateway-verify", "gateway-evidence", "adapters-sdk"],
+    ),
     // The only room that names concrete stores and adapters.
     (
         "gateway-server",
@@ -60,6 +67,8 @@ const TABLE: &[(&str, &[&str])] = &[
             "gateway-engine",
             "adapters-relay",
             "adapters-folder",
+            "adapters-edxml",
+            "adapters-land",
             "adapters-worker",
         ],
     ),
@@ -74,6 +83,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "gateway-verify",
             "gateway-evidence",
             "adapters-sdk",
+            "adapters-folder",
             "adapters-conformance",
             "gateway-server",
         ],

@@ -264,6 +264,15 @@ impl Shelf {
         count
     }
 
+    /// Lays one delivery back on the shelf.
+    pub(super) fn put_back(&mut self, id: DeliveryId, token: Token, now: Instant, shelf_time: Duration) {
+        let number = self.held(id, token, now).map(|(number, ..)| number);
+        if let Some(slot) = number.ok().and_then(|number| self.slots.get_mut(&number)) {
+            slot.stand = Stand::Offered { until: now + shelf_time };
+            slot.woken.notify_one();
+        }
+    }
+
     /// Notes a taker that waits.
     pub(super) fn wait(&mut self, agencies: Option<&[AgencyId]>, credits: usize, max: usize) -> Result<u64, TakeError> {
         if self.waits.len() >= max {

@@ -61,7 +61,7 @@ impl Draft {
         let mut reader = Reader::new(layers);
         let (adapters, faults) = adapter::read(&reader.layers.adapters, &reader.base, &reader.layers.file);
         reader.layers.faults.extend(faults);
-        if let Err(faults) = crate::app::prepare_all(&adapters) {
+        if let Err(faults) = crate::app::prepare_all(&adapters, &adapters_worker::Queues::default()) {
             reader.layers.faults.extend(faults);
         }
         let draft = reader.draft(adapters);

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
+use adapters_sdk::Absence;
 use gateway_engine::Engine;
 use gateway_engine::gate::ClosedGate;
 use gateway_engine::lane::{Party, Place};
+use gateway_engine::operate::Operate;
+use gateway_model::id::AgencyId;
 use gateway_model::state::DeliveryStatus;
 use gateway_model::{Reason, Timestamp};
 use gateway_store::rows::DeliveryRow;
@@ -17,9 +20,10 @@ const GATES_MAX: usize = 500;
 /// Characters of what was seen at a gate.
 const DETAIL_CHARS_MAX: usize = 512;
 
-/// The gates that are closed at one instant.
+/// The gates that are closed at one instant, and the queues that nobody takes from.
 pub(super) struct Gates {
     closed: HashMap<Party, ClosedGate>,
+    operate: Operate,
     steady: Timestamp,
     now: Timestamp,
 }
@@ -28,11 +32,9 @@ impl Gates {
     /// Those of `engine`, now.
     pub(super) fn of(engine: &Engine) -> Self {
         let (steady, now) = (engine.clock().steady(), engine.clock().now());
-        Self::new(engine.operate().gates(), steady, now)
-    }
-
-    fn new(closed: Vec<ClosedGate>, steady: Timestamp, now: Timestamp) -> Self {
-        Self { closed: closed.into_iter().map(|gate| (gate.party.clone(), gate)).collect(), steady, now }
+        let operate = engine.operate();
+        let closed = operate.gates().into_iter().map(|gate| (gate.party.clone(), gate)).collect();
+        Self { closed, operate, steady, now }
     }
 
     /// Why a row waits and when it is tried next, when that is up to a gate and not to the row.
@@ -40,7 +42,8 @@ impl Gates {
         if row.state.status() != DeliveryStatus::Waiting {
             return None;
         }
-        let gate = self.closed.get(&Place::of(&row.lane)?.destination.party()?)?;
+        let party = Place::of(&row.lane)?.destination.party()?;
+        let Some(gate) = self.closed.get(&party) else { return self.absent(&party, row) };
         let own_wait_is_longer = row.state.due().is_some_and(|due| due > gate.next_probe);
         if own_wait_is_longer && row.state.reason().is_some() {
             return None;
@@ -49,11 +52,33 @@ impl Gates {
         Some((gate.reason, self.wall(next)))
     }
 
+    /// Why a row waits that is due and that nobody picks up: it goes on as soon as somebody does.
+    fn absent(&self, party: &Party, row: &DeliveryRow) -> Option<(Reason, Timestamp)> {
+        let (Party::Agency(agency), Some(due)) = (party, row.state.due()) else { return None };
+        if due > self.steady {
+            return None;
+        }
+        self.operate.absence(agency).map(|absence| (absence.reason, self.now))
+    }
+
     /// The gates for an operator, the longest closed first.
     pub(super) fn to_wire(&self) -> Vec<v1::GateState> {
         let mut gates: Vec<&ClosedGate> = self.closed.values().collect();
         gates.sort_by(|a, b| (a.since, &a.party).cmp(&(b.since, &b.party)));
-        gates.into_iter().take(GATES_MAX).map(|gate| self.gate(gate)).collect()
+        let gates = gates.into_iter().map(|gate| self.gate(gate));
+        let absences = self.operate.absences(GATES_MAX).into_iter();
+        let absences = absences.filter(|(agency, _)| !self.closed.contains_key(&Party::Agency(agency.clone())));
+        gates.chain(absences.map(|(agency, absence)| self.absence(agency, &absence))).take(GATES_MAX).collect()
+    }
+
+    fn absence(&self, agency: AgencyId, absence: &Absence) -> v1::GateState {
+        v1::GateState {
+            destination: Party::Agency(agency).to_string(),
+            reason: absence.reason.code().to_owned(),
+            since: Some(wire::timestamp(self.now.minus(absence.lasting))),
+            next_probe_at: None,
+            detail: absence.detail.chars().take(DETAIL_CHARS_MAX).collect(),
+        }
     }
 
     fn gate(&self, gate: &ClosedGate) -> v1::GateState {

@@ -14,6 +14,8 @@ pub(super) struct Places {
     streams: Kind,
     uploads: Kind,
     watches: Kind,
+    leases: Kind,
+    downloads: Kind,
 }
 
 /// A place that is taken; given back when dropped.
@@ -64,6 +66,8 @@ impl Places {
             streams: kind(limits.streams, 8, 16),
             uploads: kind(limits.uploads, 16, 32),
             watches: kind(limits.watches, 64, 64),
+            leases: kind(limits.watches, 64, 64),
+            downloads: kind(limits.uploads, 16, 32),
         }
     }
 
@@ -73,6 +77,8 @@ impl Places {
             Lasting::Stream => &self.streams,
             Lasting::Upload => &self.uploads,
             Lasting::Watch => &self.watches,
+            Lasting::Lease => &self.leases,
+            Lasting::Download => &self.downloads,
         };
         let name = party.to_string();
         let mut held = lock(&kind.held);
@@ -138,7 +144,8 @@ mod tests {
 
     fn places(all: usize) -> Places {
         let kind = |system, gateway| Kind { bounds: Bounds { all, system, gateway }, held: Arc::default() };
-        Places { streams: kind(8, 16), uploads: kind(16, 32), watches: kind(64, 64) }
+        let (streams, uploads, watches) = (kind(8, 16), kind(16, 32), kind(64, 64));
+        Places { streams, uploads, watches, leases: kind(64, 64), downloads: kind(16, 32) }
     }
 
     #[test]
@@ -150,6 +157,8 @@ mod tests {
             (system(1), Lasting::Upload, 16),
             (gateway(1), Lasting::Upload, 32),
             (system(1), Lasting::Watch, 64),
+            (system(1), Lasting::Lease, 64),
+            (system(1), Lasting::Download, 16),
         ] {
             let mut taken: Vec<_> = (0..count).map(|_| places.take(lasting, &party).unwrap()).collect();
             assert_eq!(places.take(lasting, &party).unwrap_err(), Crowded::Own, "{party} {lasting:?}");

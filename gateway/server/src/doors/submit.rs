@@ -106,7 +106,8 @@ async fn one_of_many(doors: Doors, caller: Caller, message: v1::SubmitManyReques
     v1::SubmitManyResponse { sequence: message.sequence, result: Some(result) }
 }
 
-async fn submit(doors: &Doors, caller: &Caller, request: v1::SubmitRequest) -> Result<Accepted, Refusal> {
+/// Takes one submission of a system in.
+pub(super) async fn submit(doors: &Doors, caller: &Caller, request: v1::SubmitRequest) -> Result<Accepted, Refusal> {
     let system = doors.again(caller).ok().and_then(|now| now.system().ok().cloned()).ok_or(Reason::HopUnknown)?;
     let span = tracing::info_span!("process submission", otel.kind = "server", messaging.system = "lienthong", %system);
     let inline: Vec<Bytes> = request.inline_parts.into_iter().map(|part| part.content).collect();
@@ -127,7 +128,7 @@ async fn submit(doors: &Doors, caller: &Caller, request: v1::SubmitRequest) -> R
     doors.engine.submit(submission).instrument(span).await
 }
 
-fn answer(accepted: &Accepted) -> v1::SubmitResponse {
+pub(super) fn answer(accepted: &Accepted) -> v1::SubmitResponse {
     v1::SubmitResponse { receipt: Some(accepted.receipt.to_wire()), duplicate: accepted.duplicate }
 }
 

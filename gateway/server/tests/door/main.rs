@@ -5,6 +5,7 @@ mod checks;
 mod gateway;
 mod hostile;
 mod ladder;
+mod workers;
 
 use std::time::Duration;
 
