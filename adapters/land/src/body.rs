@@ -139,12 +139,6 @@ impl Body {
         Ok(Self { json: scanner.json, mark, asides })
     }
 
-    /// A body from bytes in memory, for what is small.
-    #[cfg(test)]
-    pub(crate) fn of(json: &[u8]) -> Self {
-        Self { json: json.to_vec(), mark: "-".to_owned(), asides: Vec::new() }
-    }
-
     /// The JSON, with marks in the place of long texts.
     pub(crate) fn json(&self) -> &[u8] {
         &self.json

@@ -36,6 +36,8 @@ pub mod land_case;
 mod listen;
 mod outgoing;
 mod state;
+#[cfg(test)]
+mod tests;
 mod to_land;
 mod to_one_stop;
 mod turn;
