@@ -16,5 +16,6 @@ mod operate;
 mod receipts;
 mod simulation;
 mod system;
+mod taken;
 mod walk;
 mod world;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adapters_sdk::relay::RelayAdapters;
-use adapters_sdk::{Adapter, Delivery, Health, Outcome, Scope};
+use adapters_sdk::{Adapter, Delivery, Health, LeaseHold, LeaseLost, Outcome, Room, Scope};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_engine::clock::{Clock, ManualClock};
@@ -17,7 +17,7 @@ use gateway_engine::worker::Worker;
 use gateway_engine::{Accepted, AdapterTable, Engine, EngineParts, Submission};
 use gateway_evidence::{Event, EventKind};
 use gateway_model::agency::Hop;
-use gateway_model::id::{DeliveryId, EnvelopeKey};
+use gateway_model::id::{AgencyId, DeliveryId, EnvelopeKey};
 use gateway_model::state::DeliveryState;
 use gateway_model::working_time::WorkingTime;
 use gateway_model::{Digest, Reason, Refusal};
@@ -25,6 +25,7 @@ use gateway_store::faulty::{Faults, FaultyStore};
 use gateway_store::memory::{MemoryParts, MemoryStore};
 use gateway_store::rows::{DeliveryRow, DeliverySummary};
 use gateway_store_conformance::fixture::log_signer;
+use tokio::sync::watch;
 
 use crate::world::{START, WORLD, agency_id, desk, envelope, gateway, key};
 
@@ -39,6 +40,10 @@ pub enum Answer {
     Refuse(Reason),
     Panic,
     Hang,
+    /// Extends its lease by this much, and hangs.
+    Keep(Duration),
+    /// Nobody is there after all: gives it back, and has no more room.
+    PutBack,
 }
 
 /// A system that takes everything once, unless it is told otherwise.
@@ -49,9 +54,28 @@ pub struct FakeSystem {
     down: Mutex<bool>,
     taken: Mutex<BTreeMap<DeliveryId, Digest>>,
     calls: Mutex<Vec<EnvelopeKey>>,
+    /// How much it takes at one time; `None` says nothing about it.
+    room: Mutex<Option<usize>>,
+    leases: Mutex<Vec<Arc<dyn LeaseHold>>>,
+    extended: watch::Sender<Vec<Result<Duration, LeaseLost>>>,
 }
 
 impl FakeSystem {
+    /// Takes so much at one time from now on.
+    pub fn set_room(&self, room: usize) {
+        *self.room.lock().unwrap() = Some(room);
+    }
+
+    /// The leases of all calls.
+    pub fn leases(&self) -> Vec<Arc<dyn LeaseHold>> {
+        self.leases.lock().unwrap().clone()
+    }
+
+    /// What the extensions of leases were answered.
+    pub fn extended(&self) -> watch::Receiver<Vec<Result<Duration, LeaseLost>>> {
+        self.extended.subscribe()
+    }
+
     /// What it does next, call by call.
     pub fn next(&self, answer: Answer) {
         self.answers.lock().unwrap().push_back(answer);
@@ -97,6 +121,7 @@ impl FakeSystem {
 #[async_trait]
 impl Adapter for FakeSystem {
     async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        self.leases.lock().unwrap().push(delivery.lease.clone());
         let defer =
             |reason, retry_after, scope| Outcome::Deferred { reason, detail: "told to".to_owned(), retry_after, scope };
         match self.answer(delivery) {
@@ -113,7 +138,24 @@ impl Adapter for FakeSystem {
             Answer::Refuse(reason) => Outcome::Refused { reason, detail: "told to".to_owned() },
             Answer::Panic => panic!("told to"),
             Answer::Hang => std::future::pending().await,
+            Answer::Keep(span) => {
+                let extended = delivery.lease.extend(span).await;
+                self.extended.send_modify(|all| all.push(extended));
+                std::future::pending().await
+            }
+            Answer::PutBack => {
+                self.set_room(0);
+                defer(Reason::NotPickedUp, None, Scope::Delivery)
+            }
         }
+    }
+
+    fn room(&self, _: &AgencyId) -> Room {
+        self.room.lock().unwrap().map_or(Room::Any, Room::Of)
+    }
+
+    fn not_picked_up_after(&self) -> Option<Duration> {
+        self.room.lock().unwrap().map(|_| Duration::from_secs(8 * 3_600))
     }
 
     async fn check(&self) -> Health {
