@@ -38,6 +38,8 @@ impl Process {
         let out = File::create(&log).map_err(file)?;
         let err = out.try_clone().map_err(file)?;
         let mut child = prepare(command, here)?
+            // What the kit does not set is not there, whatever its own environment says.
+            .env_remove("LIENTHONG_CONFIG")
             .envs(environment.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
             .stdout(out)

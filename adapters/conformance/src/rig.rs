@@ -127,6 +127,9 @@ impl Rig {
             ("LIENTHONG_KEY", path(&files.key)),
             ("LIENTHONG_QUEUE", QUEUE.to_owned()),
             ("LIENTHONG_STATE", path(&self.work.join("state"))),
+            // Everything is on this machine: no proxy of the author's stands between.
+            ("NO_PROXY", "127.0.0.1,localhost".to_owned()),
+            ("no_proxy", "127.0.0.1,localhost".to_owned()),
         ];
         if let Some(config) = &self.manifest.config {
             let file = self.work.join(&config.file);

@@ -62,7 +62,11 @@ fn render(tongue: Tongue, name: &str, sdk: Option<&Path>) -> Result<Vec<(PathBuf
     for template in templates {
         let mut text = template.text.replace(placeholder, name).replace("../../../proto", "proto");
         if tongue == Tongue::Rust && template.path == "Cargo.toml" {
-            text = with_sdk(&text, sdk)?;
+            let root = checkout_of(sdk)?;
+            text = with_checkout(&text, &root);
+            // The versions that the checkout is built with: what is on this machine already is enough.
+            let locked = std::fs::read_to_string(root.join("Cargo.lock"));
+            rendered.extend(locked.ok().map(|locked| (PathBuf::from("Cargo.lock"), locked)));
         }
         rendered.push((PathBuf::from(template.path), text));
     }
@@ -73,8 +77,8 @@ fn render(tongue: Tongue, name: &str, sdk: Option<&Path>) -> Result<Vec<(PathBuf
     Ok(rendered)
 }
 
-/// The manifest names the SDK by its path; the crates of the workspace come along with it.
-fn with_sdk(manifest: &str, sdk: Option<&Path>) -> Result<String, Trouble> {
+/// The root of the checkout that the SDK lies in.
+fn checkout_of(sdk: Option<&Path>) -> Result<PathBuf, Trouble> {
     let sdk = sdk.ok_or_else(|| {
         Trouble::Manifest(
             "a Rust adapter needs the SDK: give --sdk PATH, the folder adapters/sdk of a checkout".to_owned(),
@@ -83,7 +87,13 @@ fn with_sdk(manifest: &str, sdk: Option<&Path>) -> Result<String, Trouble> {
     let sdk = sdk.canonicalize().map_err(|source| Trouble::File { path: sdk.to_owned(), source })?;
     let root = sdk.parent().and_then(Path::parent).filter(|_| sdk.join("Cargo.toml").is_file());
     let root = root.ok_or_else(|| Trouble::Manifest(format!("{} is not adapters/sdk of a checkout", sdk.display())))?;
-    Ok(manifest.replace("../../../", &format!("{}/", root.display())).replace("../../sdk", &sdk.display().to_string()))
+    Ok(root.to_owned())
+}
+
+/// Paths of the example become paths of the checkout.
+fn with_checkout(manifest: &str, root: &Path) -> String {
+    let root = root.display();
+    manifest.replace("../../../", &format!("{root}/")).replace("../../", &format!("{root}/adapters/"))
 }
 
 fn check_name(name: &str) -> Result<(), Trouble> {
@@ -108,7 +118,8 @@ mod tests {
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk");
         for tongue in [Tongue::Rust, Tongue::Python, Tongue::Java] {
             let files = render(tongue, "so-hoa", Some(&sdk)).unwrap();
-            let all: String = files.iter().map(|(_, text)| text.as_str()).collect();
+            let own = files.iter().filter(|(path, _)| path != Path::new("Cargo.lock"));
+            let all: String = own.map(|(_, text)| text.as_str()).collect();
             assert!(all.contains("so-hoa"), "{tongue:?}");
             for left in ["hello-rust", "hello-python", "hello-java", "../../"] {
                 assert!(!all.contains(left), "{tongue:?} still names {left}");

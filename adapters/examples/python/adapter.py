@@ -1,10 +1,8 @@
 """hello-python: writes each delivery into a folder, and submits each file that is dropped into another."""
 
 import os
-import pathlib
-import shutil
 
-from lienthong_adapter import Refused, Submission, new_envelope, replace, run, sync
+from lienthong_adapter import Refused, Submission, folder, new_envelope, run, sync
 
 KEYS = ["out", "in", "sender", "recipient", "seal_certificate", "seal_key"]
 
@@ -18,27 +16,21 @@ class Hello:
 
     def open(self, config):
         self.config, self.seal = config, (config["seal_certificate"], config["seal_key"])
-        self.out, self.into = pathlib.Path(config["out"]), pathlib.Path(config["in"])
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.into.mkdir(parents=True, exist_ok=True)
+        self.out, self.into = folder(config["out"]), folder(config["in"])
 
     def deliver(self, delivery):
         if delivery.envelope.WhichOneof("content") == "opaque":
             raise Refused("CONTENT_NOT_TAKEN", "this folder takes documents, dossiers and statuses")
         early, target = self.out / f".{delivery.id}", self.out / delivery.id
         if not target.exists():
-            shutil.rmtree(early, ignore_errors=True)
-            early.mkdir()
-            replace(early / "envelope.bin", delivery.signed)
-            delivery.write_parts(early)
-            sync(early)
+            delivery.write_into(early)
             delivery.check_lease()
             os.rename(early, target)
             sync(self.out)
         return delivery.id[:8]
 
     def collect(self):
-        for path in sorted(path for path in self.into.iterdir() if not path.name.startswith(".")):
+        for path in sorted(self.into.glob("[!.]*")):
             yield Submission(path.name, lambda: self.letter(path.read_text()), sent=path.unlink)
 
     def letter(self, text):

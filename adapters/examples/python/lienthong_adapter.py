@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -65,7 +66,7 @@ class Submission:
 
 
 class Delivery:
-    """One delivery: `id`, `envelope` (parsed), `sender`, `recipient`, `attempt`, `signed` (bytes), and `write_parts`."""
+    """One delivery: `id`, `envelope` (parsed), `sender`, `recipient`, `attempt`, `signed` (bytes), and its parts."""
 
     def __init__(self, worker, leased):
         self._worker, self._leased = worker, leased
@@ -75,17 +76,17 @@ class Delivery:
         self.lost = threading.Event()
         self.lease = wire.LeaseReference(delivery_id=self.id, lease_token=leased.lease_token)
 
-    def write_parts(self, folder):
-        """Writes each part durably into `folder` as part-0001 and so on, checked against its digest; returns the paths."""
-        paths = []
+    def write_into(self, folder):
+        """Writes the signed envelope and each part durably into a new folder: envelope.bin, part-0001 and so on."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        replace(folder / "envelope.bin", self.signed)
         for number, part in enumerate(self.envelope.parts, 1):
-            path = pathlib.Path(folder) / f"part-{number:04}"
-            with open(path, "wb") as file:
+            with open(folder / f"part-{number:04}", "wb") as file:
                 self.copy_part(part, file.write)
                 file.flush()
                 os.fsync(file.fileno())
-            paths.append(path)
-        return paths
+        sync(folder)
 
     def copy_part(self, part, write):
         """Reads one part in pieces; raises Later when the bytes are not those of its digest."""
@@ -406,7 +407,15 @@ def replace(path, content):
     sync(path.parent)
 
 
+def folder(path):
+    """A folder that is there."""
+    path = pathlib.Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def sync(folder):
+    """Makes the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -18,14 +18,6 @@ pub async fn duplicate(rig: &mut Rig) -> Result<(), Finding> {
     rig.expect_one_effect(&id).await?;
     rig.stage.change(|state| state.again(&id));
     rig.wait_delivered(&id).await?;
-    rig.expect_one_effect(&id).await?;
-    // The memory of what was done outlives the process.
-    rig.process()?.ask_to_end();
-    tokio::time::timeout(Duration::from_secs(rig.manifest.drain_seconds), rig.process()?.ended()).await.ok();
-    rig.kill().await;
-    rig.stage.change(|state| state.again(&id));
-    rig.start_working().await?;
-    rig.wait_delivered(&id).await?;
     rig.expect_one_effect(&id).await
 }
 

@@ -1,10 +1,15 @@
 //! What goes wrong at the system behind the adapter, and what may be told of it.
 
+use std::time::Duration;
+
 use proto::v1;
 
 use crate::gateway::stage::{Call, Standing, State};
 use crate::parcel::{Body, Letter};
 use crate::rig::{Configured, Finding, Rig};
+
+/// How long a process with a bad configuration is listened to.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// Refused for good: failed for good, no effect.
 pub async fn permanent(rig: &mut Rig) -> Result<(), Finding> {
@@ -94,7 +99,8 @@ pub async fn secrets(rig: &mut Rig) -> Result<(), Finding> {
     if rig.manifest.config.is_some() {
         rig.kill().await;
         rig.start(Configured::Badly)?;
-        tokio::time::timeout(rig.manifest.patience(), rig.process()?.ended()).await.ok();
+        // Whether it ends is another point's question.
+        tokio::time::timeout(ENDING, rig.process()?.ended()).await.ok();
     }
     let reports = rig.stage.see(|state| state.calls.iter().filter_map(said).collect::<Vec<_>>().join("\n"));
     let canary = rig.canary.clone();

@@ -28,10 +28,27 @@ pub const PYTHON: &[Template] = &[
 ];
 
 /// The Rust example.
-pub const RUST: &[Template] = &[];
+pub const RUST: &[Template] = &[
+    example!("rust", "Cargo.toml"),
+    example!("rust", "src/main.rs"),
+    example!("rust", "src/worker.rs"),
+    example!("rust", "adapter-test.toml"),
+    example!("rust", ".gitignore"),
+];
 
 /// The Java example.
-pub const JAVA: &[Template] = &[];
+pub const JAVA: &[Template] = &[
+    example!("java", "pom.xml"),
+    example!("java", "src/main/java/vn/lienthong/adapter/Hello.java"),
+    example!("java", "src/main/java/vn/lienthong/adapter/Adapter.java"),
+    example!("java", "src/main/java/vn/lienthong/adapter/Delivery.java"),
+    example!("java", "src/main/java/vn/lienthong/adapter/Failed.java"),
+    example!("java", "src/main/java/vn/lienthong/adapter/Journal.java"),
+    example!("java", "src/main/java/vn/lienthong/adapter/LeaseLost.java"),
+    example!("java", "src/main/java/vn/lienthong/adapter/Worker.java"),
+    example!("java", "adapter-test.toml"),
+    example!("java", ".gitignore"),
+];
 
 /// The wire.
 pub const PROTO: &[Template] = &[

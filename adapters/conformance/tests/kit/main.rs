@@ -9,6 +9,7 @@ use adapters_conformance::report::Report;
 use adapters_conformance::scaffold::{self, Tongue};
 use adapters_conformance::{Options, run};
 
+mod broken;
 mod examples;
 
 /// Python with grpcio, in its own environment.

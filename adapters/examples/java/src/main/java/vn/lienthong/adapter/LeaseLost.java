@@ -1,0 +1,5 @@
+package vn.lienthong.adapter;
+
+/** Somebody else has the delivery now: stop, and say nothing more about it. */
+public final class LeaseLost extends RuntimeException {
+}
