@@ -114,8 +114,9 @@ pub trait Adapter: Send + Sync {
     ///
     /// # Errors
     /// When it cannot go on; the server starts it again after a pause and raises an alarm.
-    async fn receive(&self, _door: Arc<dyn Door>) -> Result<(), AdapterError> {
-        std::future::pending().await
+    async fn receive(&self, door: Arc<dyn Door>) -> Result<(), AdapterError> {
+        door.closed().await;
+        Ok(())
     }
 }
 
