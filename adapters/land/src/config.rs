@@ -24,7 +24,7 @@
 //! public_url = "http://10.1.1.2:8201"    # how the desk reaches `listen`
 //! link_life = "7d"                       # how long a link works
 //!
-//! [seal]                                 # the agency's key: these systems cannot sign
+//! [seal]                                 # the agency's key: these systems cannot sign; see `adapters_sdk::seal::config`
 //! certificate = "agency.pem"
 //! key = "agency.key"
 //! [outbound]                             # where the adapter may call, and how; see `adapters_sdk::outbound::config`
@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adapters_sdk::outbound::config::OutboundConfig;
+use adapters_sdk::seal::config::SealConfig;
 use adapters_sdk::settings::Settings;
 use adapters_sdk::{ConfigFault, PrepareContext};
 use gateway_model::id::AgencyId;
@@ -69,10 +70,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Life of the envelopes made here.
     pub expires_in: Duration,
-    /// File of the agency's certificate.
-    pub seal_certificate: PathBuf,
-    /// File of its key.
-    pub seal_key: PathBuf,
+    /// The agency's certificate and key.
+    pub seal: SealConfig,
     /// Where calls go, without a slash at the end.
     pub url: String,
     /// How calls go out.
@@ -155,10 +154,7 @@ fn read_all(settings: &mut Settings<'_>, context: &PrepareContext) -> Option<Con
     let state = settings.required_text("state").map(file);
     let expires_in = settings.span("expires_in", EXPIRES_IN, EXPIRES_IN_MIN, limits::ENVELOPE_LIFE_MAX);
     let url = read_url(settings, "url");
-    let seal = settings.table("seal", |seal| {
-        let (certificate, key) = (seal.required_text("certificate").map(file), seal.required_text("key").map(file));
-        Some((certificate?, key?))
-    });
+    let seal = settings.table("seal", |seal| SealConfig::read(seal, &context.base));
     if seal.is_none() {
         settings.fault("seal", "is missing or not whole: the system behind the adapter cannot sign");
     }
@@ -182,15 +178,13 @@ fn read_all(settings: &mut Settings<'_>, context: &PrepareContext) -> Option<Con
         }
         None => None,
     };
-    let (seal_certificate, seal_key) = seal?;
     Some(Config {
         agency: agency?,
         listen: listen?,
         code: code?,
         state: state?,
         expires_in: expires_in?,
-        seal_certificate,
-        seal_key,
+        seal: seal?,
         url: url?,
         outbound: outbound?,
         role: role?,

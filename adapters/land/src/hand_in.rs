@@ -1,5 +1,6 @@
 //! Hands an envelope in at the gateway's door: sealed once, kept until it is accepted, repeated with the same bytes.
 
+use adapters_sdk::seal::SealError;
 use adapters_sdk::seal::describe::Description;
 use adapters_sdk::{AdapterError, Door, NewPart};
 use bytes::Bytes;
@@ -69,7 +70,7 @@ impl State {
             }
         }
         let parcel = make.await?;
-        let signed = self.seal(&parcel, door)?;
+        let signed = self.seal(&parcel, door).await?;
         for aside in &parcel.asides {
             upload(door, aside).await?;
         }
@@ -94,10 +95,15 @@ impl State {
         }
     }
 
-    fn seal(&self, parcel: &Parcel, door: &dyn Door) -> Result<Bytes, Refusal> {
-        self.sealer
-            .seal_at(&parcel.description.envelope(), SignatureRole::SealedByAdapter, door.now())
-            .map_err(|fault| Refusal::new(Reason::EnvelopeTooLarge).saw(fault.to_string()))
+    /// Beside the async tasks: a token takes its time.
+    async fn seal(&self, parcel: &Parcel, door: &dyn Door) -> Result<Bytes, BodyError> {
+        let (sealer, envelope, now) = (self.sealer.clone(), parcel.description.envelope(), door.now());
+        let sealed = disk::run(move || sealer.seal_at(&envelope, SignatureRole::SealedByAdapter, now)).await?;
+        Ok(sealed.map_err(|fault| {
+            let is_too_large = matches!(fault, SealError::EnvelopeTooLarge { .. });
+            let reason = if is_too_large { Reason::EnvelopeTooLarge } else { Reason::AdapterFailed };
+            Refusal::new(reason).at("seal").saw(fault.to_string())
+        })?)
     }
 
     async fn settle(&self, door: &dyn Door, name: String, handed: Handed) -> Result<Handed, BodyError> {

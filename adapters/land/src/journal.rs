@@ -58,6 +58,8 @@ pub(crate) enum Stage {
     Taken,
     /// It is at its end.
     Ended,
+    /// The other side will never have it: the code is free again.
+    Refused,
 }
 
 #[derive(Serialize, Deserialize, Debug)]
@@ -107,9 +109,9 @@ impl Journal {
         Ok(Self(Arc::new(Mutex::new(book))))
     }
 
-    /// The file of that code.
+    /// The file of that code; none when the other side has refused it.
     pub(crate) fn case(&self, file_code: &str) -> Option<Case> {
-        self.book().cases.get(file_code).cloned()
+        self.book().cases.get(file_code).filter(|case| case.stage != Stage::Refused).cloned()
     }
 
     /// Whether `id` was handed over already.
@@ -174,7 +176,8 @@ impl Book {
             return Ok(());
         }
         let oldest = now.minus(MEMORY).seconds();
-        self.cases.retain(|_, case| case.stage != Stage::Ended || case.at >= oldest);
+        let is_over = |case: &Case| matches!(case.stage, Stage::Ended | Stage::Refused);
+        self.cases.retain(|_, case| !is_over(case) || case.at >= oldest);
         self.settled.retain(|_, at| *at >= oldest);
         let draft = self.path.with_extension("new");
         let mut file = File::create(&draft).map_err(disk::at(&draft))?;

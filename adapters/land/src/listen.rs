@@ -22,6 +22,8 @@ use crate::disk;
 const CONNECTIONS_MAX: usize = 128;
 /// Time for the head of a request.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
+/// Time for one connection, with all its requests: nobody keeps a place by reading slowly.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(900);
 /// Pause after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Time for the requests under way when the gateway drains.
@@ -93,6 +95,7 @@ impl Listener {
                 let mut connection = std::pin::pin!(connection);
                 let served = tokio::select! {
                     served = connection.as_mut() => served,
+                    () = tokio::time::sleep(CONNECTION_TIME_MAX) => return,
                     () = stopping.cancelled() => {
                         connection.as_mut().graceful_shutdown();
                         connection.await

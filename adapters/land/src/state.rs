@@ -9,6 +9,7 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use adapters_sdk::outbound::Outbound;
@@ -25,8 +26,6 @@ use crate::journal::Journal;
 use crate::listen::{SharedCode, read_code};
 use crate::turn::Turns;
 
-/// Bytes of a PEM file.
-const PEM_BYTES_MAX: u64 = 1024 * 1024;
 /// Calls kept in quarantine; what comes beyond is answered and logged, but not kept.
 const QUARANTINE_MAX: usize = 1_000;
 
@@ -39,7 +38,7 @@ pub(crate) struct State {
     /// One at a time for each file.
     pub turns: Turns,
     /// The agency's key.
-    pub sealer: Sealer,
+    pub sealer: Arc<Sealer>,
     /// Life of envelopes made here.
     pub expires_in: Duration,
     /// The way out.
@@ -67,7 +66,7 @@ impl State {
             agency: config.agency.clone(),
             journal,
             turns: Turns::default(),
-            sealer: read_sealer(config)?,
+            sealer: Arc::new(config.seal.open()?),
             expires_in: config.expires_in,
             outbound: config.outbound.open()?,
             call_time_max: config.outbound.bounds.total_time_max,
@@ -139,29 +138,12 @@ fn keep(
     Ok(Some(digest))
 }
 
-fn read_sealer(config: &Config) -> Result<Sealer, AdapterError> {
-    let (certificate, key) =
-        (disk::read(&config.seal_certificate, PEM_BYTES_MAX)?, disk::read(&config.seal_key, PEM_BYTES_MAX)?);
-    Sealer::from_pem(&certificate, &key).map_err(|fault| {
-        let (certificate, key) = (config.seal_certificate.display(), config.seal_key.display());
-        AdapterError::Other(format!("{certificate} with {key}: {fault}"))
-    })
-}
-
 /// What keeps the files that the configuration names from being used.
 pub(crate) fn check(config: &Config) -> Vec<ConfigFault> {
     let fault = |key: &str, fault: AdapterError| ConfigFault { key: key.to_owned(), problem: fault.to_string() };
     let mut faults = config.outbound.check();
     faults.extend(read_code(&config.code).err().map(|broken| fault("code", broken)));
-    let certificate = disk::read(&config.seal_certificate, PEM_BYTES_MAX).err();
-    let key = disk::read(&config.seal_key, PEM_BYTES_MAX).err();
-    match (certificate, key) {
-        (None, None) => faults.extend(read_sealer(config).err().map(|broken| fault("seal.key", broken))),
-        (certificate, key) => {
-            faults.extend(certificate.map(|broken| fault("seal.certificate", broken)));
-            faults.extend(key.map(|broken| fault("seal.key", broken)));
-        }
-    }
+    faults.extend(config.seal.check());
     match &config.role {
         crate::config::Role::ToLandSystem(role) => {
             let unread = role.authorization.as_ref().and_then(|path| disk::read(path, 8 * 1024).err());

@@ -172,8 +172,7 @@ impl LandSystem {
     /// # Errors
     /// When there is no answer.
     pub async fn ask_supplement(&self, base: &str, code: &str, note: &str, pauses: bool) -> io::Result<Called> {
-        let body =
-            json!({ "SoBienNhan": code, "NgayChoBoSung": "12/10/2026", "LaTamDung": pauses, "GhiChu": note });
+        let body = json!({ "SoBienNhan": code, "NgayChoBoSung": "12/10/2026", "LaTamDung": pauses, "GhiChu": note });
         self.callback(base, "YeuCauBoSungHoSo", &body).await
     }
 
@@ -242,18 +241,20 @@ impl Office {
                     }
                 },
             },
-            "capnhattrangthaibosunghoso" => match (register.files.get_mut(&code), papers(&body["DanhSachGiayToBoSung"])) {
-                (None, _) => said(false, "404", "no such file"),
-                (_, Err(problem)) => said(false, "400", problem),
-                (Some(file), Ok(papers)) => {
-                    file.supplements.push(Supplement {
-                        due: text(&body["NgayHenTraMoi"]),
-                        note: text(&body["GhiChu"]),
-                        papers,
-                    });
-                    said(true, "200", "OK")
+            "capnhattrangthaibosunghoso" => {
+                match (register.files.get_mut(&code), papers(&body["DanhSachGiayToBoSung"])) {
+                    (None, _) => said(false, "404", "no such file"),
+                    (_, Err(problem)) => said(false, "400", problem),
+                    (Some(file), Ok(papers)) => {
+                        file.supplements.push(Supplement {
+                            due: text(&body["NgayHenTraMoi"]),
+                            note: text(&body["GhiChu"]),
+                            papers,
+                        });
+                        said(true, "200", "OK")
+                    }
                 }
-            },
+            }
             "capnhattrangthaitraketquahoso" => match register.files.get_mut(&code) {
                 None => said(false, "404", "no such file"),
                 Some(file) => {

@@ -141,6 +141,21 @@ async fn a_file_code_belongs_to_the_agency_and_the_envelope_that_brought_it() {
 }
 
 #[tokio::test]
+async fn a_code_whose_file_was_refused_is_free_for_another_agency() {
+    let folder = tempfile::tempdir().unwrap();
+    let land = land(&folder).await;
+    let stage = Stage::of_land(&land, "");
+    land.next_call(LandFault::Refuses("12".into()));
+    assert_eq!(kind(&stage.deliver(&Sent::dossier().delivery()).await), "refused");
+    assert_eq!(land.hand_over(&stage.base(), FILE_CODE, "1", "").await.unwrap().result, 0, "nobody has that file");
+    let stage = stage.restart().await;
+    let other = Sent { number: 2, from: "h99.30.02", ..Sent::dossier() };
+    assert_eq!(stage.deliver(&other.delivery()).await, taken());
+    assert_eq!(land.hand_over(&stage.base(), FILE_CODE, "1", "").await.unwrap().result, 1);
+    assert_eq!(stage.door.envelope(0).to[0].agency, "h99.30.02");
+}
+
+#[tokio::test]
 async fn a_supplement_waits_for_its_file_and_the_result_handed_out_ends_it() {
     let folder = tempfile::tempdir().unwrap();
     let land = land(&folder).await;

@@ -51,23 +51,30 @@ pub(super) async fn deliver(side: &ToLand, delivery: &Delivery) -> Outcome {
     }
     let verdict = ask(side, delivery, &read).await;
     let outcome = judge(&read, known.as_ref(), delivery, verdict);
-    if outcome != (Outcome::Taken { receipt: None }) {
-        return outcome;
-    }
-    let stage = if read.call == CallName::CapNhatTraKetQua { Stage::Ended } else { Stage::Taken };
-    let kept = match (read.call, known) {
-        (CallName::TiepNhan, _) => Some(case(&read, delivery, stage)),
-        (CallName::CapNhatTraKetQua, Some(known)) => Some(Case { stage, at: made_at(delivery), ..known }),
-        _ => None,
-    };
-    if let Some(kept) = kept
+    if let Some(kept) = kept(&read, known, delivery, &outcome)
         && let Err(fault) = journal.keep(kept).await
     {
         return later(Reason::AdapterFailed, &fault.to_string());
     }
+    if outcome != (Outcome::Taken { receipt: None }) {
+        return outcome;
+    }
     match journal.settle(id, delivery.envelope.created_at).await {
         Ok(()) => outcome,
         Err(fault) => later(Reason::AdapterFailed, &fault.to_string()),
+    }
+}
+
+/// What is to be remembered of the file after an attempt.
+fn kept(read: &Read, known: Option<Case>, delivery: &Delivery, outcome: &Outcome) -> Option<Case> {
+    let is_own = known.as_ref().is_none_or(|known| known.envelope == delivery.key.id.to_string());
+    match (outcome, read.call, known) {
+        (Outcome::Taken { .. }, CallName::TiepNhan, _) => Some(case(read, delivery, Stage::Taken)),
+        (Outcome::Taken { .. }, CallName::CapNhatTraKetQua, Some(known)) => {
+            Some(Case { stage: Stage::Ended, at: made_at(delivery), ..known })
+        }
+        (Outcome::Refused { .. }, CallName::TiepNhan, _) if is_own => Some(case(read, delivery, Stage::Refused)),
+        _ => None,
     }
 }
 
@@ -170,7 +177,7 @@ fn check_owner(read: &Read, known: Option<&Case>, delivery: &Delivery) -> Result
     }
     let is_same = known.envelope == delivery.key.id.to_string();
     match (read.call, known.stage) {
-        (CallName::TiepNhan, Stage::Taken | Stage::Ended) if !is_same => {
+        (CallName::TiepNhan, Stage::Taken | Stage::Ended | Stage::Refused) if !is_same => {
             refused("the file was taken before with another envelope; send a supplement, or take another file code")
         }
         (CallName::CapNhatBoSung | CallName::CapNhatTraKetQua, Stage::Asked) => {
