@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use adapters_edxml::EdxmlKind;
 use adapters_folder::FolderKind;
+use adapters_http::HttpKind;
 use adapters_land::LandKind;
 use adapters_relay::{PeerBook, PeerFacts, RelayIdentity, RelayIdentityError, RelayPeers, RelaySettings};
 use adapters_sdk::relay::RelayAdapters;
@@ -217,9 +218,10 @@ impl App {
 
 /// The kinds of adapters in this binary.
 fn kinds(queues: &Queues) -> Kinds {
-    let kinds: [Box<dyn AdapterKind>; 4] = [
+    let kinds: [Box<dyn AdapterKind>; 5] = [
         Box::new(FolderKind),
         Box::new(EdxmlKind),
+        Box::new(HttpKind),
         Box::new(LandKind),
         Box::new(WorkerKind { queues: queues.clone() }),
     ];

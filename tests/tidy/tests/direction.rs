@@ -42,6 +42,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("adapters-relay", &["proto", "gateway-model", "adapters-sdk"]),
     ("adapters-folder", &["proto", "gateway-model", "adapters-sdk"]),
+    ("adapters-http", &["proto", "gateway-model", "adapters-sdk"]),
     // Other organisations' systems: they know nothing of this house.
     ("adapters-simulators", &[]),
     ("adapters-land", &["proto", "gateway-model", "adapters-sdk"]),
@@ -67,6 +68,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "gateway-engine",
             "adapters-relay",
             "adapters-folder",
+            "adapters-http",
             "adapters-edxml",
             "adapters-land",
             "adapters-worker",
