@@ -335,6 +335,7 @@ impl Rig {
     pub async fn kill(&mut self) {
         if let Some(process) = &self.process {
             process.kill().await;
+            self.stage.change(State::bury_workers);
         }
         if let Some(sink) = self.effects.sink() {
             sink.forget_waiting();
@@ -401,11 +402,15 @@ impl Rig {
 fn block(path: &std::path::Path, on: bool) -> Result<(), Trouble> {
     let file = |source| Trouble::File { path: path.to_owned(), source };
     let aside = path.with_extension("aside");
-    if on {
-        std::fs::rename(path, &aside).and_then(|()| std::fs::write(path, "")).map_err(file)
-    } else {
-        std::fs::remove_file(path).and_then(|()| std::fs::rename(&aside, path)).map_err(file)
+    if !on {
+        std::fs::remove_file(path).map_err(file)?;
+        return if aside.exists() { std::fs::rename(&aside, path).map_err(file) } else { Ok(()) };
     }
+    match path.parent() {
+        Some(parent) if !path.exists() => std::fs::create_dir_all(parent).map_err(file)?,
+        _ => std::fs::rename(path, &aside).map_err(file)?,
+    }
+    std::fs::write(path, "").map_err(file)
 }
 
 fn free_port() -> Result<u16, Trouble> {

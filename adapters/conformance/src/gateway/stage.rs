@@ -256,6 +256,11 @@ impl State {
         }
     }
 
+    /// Workers whose process is dead take nothing more, though their calls may still hang; their leases end by themselves.
+    pub fn bury_workers(&mut self) {
+        self.workers.clear();
+    }
+
     /// Forgets one worker and gives its leases back.
     pub fn forget(&mut self, leaving: &str) {
         self.workers.remove(leaving);
