@@ -198,7 +198,7 @@ fn the_faults_of_an_adapters_own_keys_are_told_with_their_lines_beside_all_other
     );
     let told = parse(&text, &[]).unwrap_err();
     assert_eq!(told.iter().map(|f| f.line).collect::<Vec<_>>(), [Some(15), Some(21), Some(24)], "{told:#?}");
-    assert!(told[2].problem.contains("known: folder"), "{told:#?}");
+    assert!(told[2].problem.contains("known: edxml, folder, http, land, worker"), "{told:#?}");
 }
 
 #[test]
