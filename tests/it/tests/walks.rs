@@ -5,6 +5,7 @@ mod walks {
     mod bad_input;
     mod commands;
     mod kills;
+    mod land;
     mod main_job;
     mod other_client;
 }

@@ -1,0 +1,61 @@
+//! `lienthong adapter run`: a shipped kind of adapter as a worker of its own, away from the gateway.
+
+use std::path::{Path, PathBuf};
+
+use adapters_folder::FolderKind;
+use adapters_sdk::AdapterKind;
+use adapters_sdk::worker::{Effect, WorkerError, WorkerInfo, WorkerSettings, asked_to_end, run_kind};
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::errln;
+use crate::exit::{Exit, Usage};
+
+/// Runs a shipped kind of adapter as a worker.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// Kind of the adapter: folder.
+    #[arg(long, value_name = "KIND")]
+    kind: String,
+    /// Its configuration: what stands in its table of a gateway's configuration. Relative paths start from its folder.
+    #[arg(long, value_name = "FILE", env = "LIENTHONG_CONFIG")]
+    config: PathBuf,
+}
+
+impl Run {
+    /// Works until SIGTERM.
+    ///
+    /// # Errors
+    /// When there is no such kind, or the configuration cannot be read.
+    pub async fn run(self) -> anyhow::Result<Exit> {
+        let kinds: [&dyn AdapterKind; 1] = [&FolderKind];
+        let Some(kind) = kinds.iter().find(|kind| kind.name() == self.kind) else {
+            let known: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            return Err(Usage(format!("{:?} is no kind; known: {}", self.kind, known.join(", "))).into());
+        };
+        let text =
+            std::fs::read_to_string(&self.config).with_context(|| format!("cannot read {}", self.config.display()))?;
+        // The parser's own words would quote the file, and the file may hold secrets.
+        let table: toml::Table = text.parse().map_err(|_| Usage(format!("{} is no TOML", self.config.display())))?;
+        let info = WorkerInfo {
+            name: kind.name().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config_schema: String::new(),
+            submits: true,
+            effect: Effect::Once,
+        };
+        let base = self.config.parent().unwrap_or(Path::new(".")).to_owned();
+        let ended = match WorkerSettings::from_environment() {
+            Ok(settings) => run_kind(*kind, &table, base, settings, info, asked_to_end()).await,
+            Err(faults) => Err(WorkerError::Misconfigured(faults)),
+        };
+        match ended {
+            Ok(()) => Ok(Exit::Success),
+            Err(WorkerError::Adapter(failure)) => Err(failure.into()),
+            Err(misconfigured) => {
+                errln!("lienthong: {misconfigured}");
+                Ok(Exit::Misconfigured)
+            }
+        }
+    }
+}
