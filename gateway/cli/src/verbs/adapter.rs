@@ -10,6 +10,7 @@ use crate::exit::{Exit, Usage};
 use crate::spoken::{self, Spoken};
 use crate::{errln, outln};
 
+mod run;
 mod test;
 
 /// Puts adapters in any language to the test, and starts new ones.
@@ -26,6 +27,11 @@ enum Action {
     /// The command plays the gateway, over mutual TLS with certificates made at its start, and starts the adapter that the manifest names.
     /// Exit codes: 0 passed, 5 a point failed, 2 usage.
     Test(test::Test),
+    /// Runs a shipped kind of adapter as a worker, away from the gateway.
+    ///
+    /// Its environment is that of every worker: `LIENTHONG_GATEWAY`, `LIENTHONG_ROOTS`, `LIENTHONG_CERTIFICATE`, `LIENTHONG_KEY`,
+    /// `LIENTHONG_QUEUE`, and `LIENTHONG_STATE` for what it must remember. A configuration that will not do ends it with exit code 78.
+    Run(run::Run),
     /// Writes a new adapter that builds and passes the test as it is.
     New(New),
 }
@@ -53,6 +59,7 @@ impl Adapter {
     pub async fn run(self, language: Language) -> anyhow::Result<Exit> {
         match self.action {
             Action::Test(test) => test.run(language).await,
+            Action::Run(run) => run.run().await,
             Action::New(new) => new.run(language),
         }
     }
