@@ -4,6 +4,7 @@
 mod walks {
     mod bad_input;
     mod commands;
+    mod full_disk;
     mod kills;
     mod land;
     mod main_job;
