@@ -1,6 +1,7 @@
 //! The fuzzers' targets for a few seconds, with a seed: what a stranger could have made of good bytes.
 //!
-//! `WRITE_FUZZ_CORPUS=fuzz/corpus cargo test -p gateway-verify --test fuzz` writes the good bytes for the fuzzers to start from.
+//! `WRITE_FUZZ_CORPUS=fuzz/corpus cargo test -p gateway-verify --test fuzz` writes the good bytes for the fuzzers to start from. Where there is no
+//! nightly toolchain, `FUZZ_INPUTS=10000000 FUZZ_SEED=7` makes a long run of this.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may end here")]
 
 #[path = "stage/mod.rs"]
@@ -22,6 +23,7 @@ use stage::{STAGE, envelope};
 
 /// Changed inputs for each target.
 const INPUTS: u64 = 20_000;
+const SEED: u64 = 0x11e7_7409;
 /// Changes to one input, at most.
 const CHANGES_MAX: usize = 6;
 /// Bytes that parsers of DER and protobuf take for something else than data.
@@ -68,8 +70,8 @@ fn fuzz(name: &str, target: impl Fn(&[u8]) + std::panic::RefUnwindSafe, seeds: &
 
 /// Runs a target on the seeds and on what their changes make of them; the same inputs every time for the same seeds.
 fn run(name: &str, target: impl Fn(&[u8]) + std::panic::RefUnwindSafe, seeds: &[Vec<u8>]) {
-    let mut chance = Chance(0x11e7_7409);
-    for number in 0..INPUTS {
+    let mut chance = Chance(from_environment("FUZZ_SEED", SEED));
+    for number in 0..from_environment("FUZZ_INPUTS", INPUTS) {
         let mut bytes = seeds[chance.below(seeds.len())].clone();
         for _ in 0..chance.below(CHANGES_MAX + 1) {
             change(&mut bytes, &mut chance, seeds);
@@ -78,6 +80,10 @@ fn run(name: &str, target: impl Fn(&[u8]) + std::panic::RefUnwindSafe, seeds: &[
             panic!("{name} panics on input {number}: {}", hex::encode(&bytes));
         }
     }
+}
+
+fn from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |value| value.parse().unwrap())
 }
 
 fn change(bytes: &mut Vec<u8>, chance: &mut Chance, seeds: &[Vec<u8>]) {
