@@ -186,7 +186,7 @@ async fn an_extended_lease_outlives_its_first_end_but_not_that_of_the_engine() {
 
     let long = self::mailbox(LONG, LONG);
     let lease = TestLease::new();
-    lease.end.store(300, Ordering::Relaxed);
+    lease.end.store(3_000, Ordering::Relaxed);
     let pushed = push(&long, delivery(2, "a", lease.clone()));
     let taken = one(&long, "w").await;
     assert_ne!(why(&pushed.await.unwrap()), None, "it ends with the engine's lease, not in half a minute");
