@@ -9,4 +9,5 @@ mod walks {
     mod land;
     mod main_job;
     mod other_client;
+    mod papers;
 }
