@@ -1,7 +1,7 @@
 //! Where work goes, and the names of the lanes that it waits in.
 //!
-//! A lane is `<kind>:<id>|<priority rank>|<sender>`; ids have neither `|` nor spaces. Receipts on their way back wait in
-//! `receipts:<gateway>`.
+//! A lane is `<kind>:<id>|<priority rank>|<sender>`; ids have neither `|` nor spaces. What a broadcast brings to an agency waits in a lane of its
+//! own, `broadcast:<id>|<priority rank>|<sender>`, so that it has room of its own. Receipts on their way back wait in `receipts:<gateway>`.
 
 use gateway_model::envelope::Priority;
 use gateway_model::id::{AgencyId, GatewayId};
@@ -40,6 +40,8 @@ pub struct Place {
     pub priority: Priority,
     /// Whose work it is; `None` for receipts.
     pub sender: Option<AgencyId>,
+    /// Whether it is one of very many of the same envelope.
+    pub is_broadcast: bool,
 }
 
 impl Destination {
@@ -71,6 +73,14 @@ impl Destination {
         }
     }
 
+    /// The lane of what an envelope to very many recipients brings here. A gateway takes many recipients in one call, so its lane is no other.
+    pub fn broadcast_lane(&self, priority: Priority, sender: &AgencyId) -> Lane {
+        match self {
+            Self::Agency(id) => Lane::new(format!("broadcast:{id}|{}|{sender}", priority.rank())),
+            Self::Gateway(_) | Self::Awaiting(_) | Self::Nowhere | Self::Receipts(_) => self.lane(priority, sender),
+        }
+    }
+
     /// The lane of receipts back to `gateway`.
     pub fn receipts(gateway: &GatewayId) -> Lane {
         Lane::new(format!("receipts:{gateway}"))
@@ -94,20 +104,20 @@ impl Place {
         let (kind, rest) = lane.as_str().split_once(':')?;
         if kind == "receipts" {
             let destination = Destination::Receipts(GatewayId::parse(rest).ok()?);
-            return Some(Self { destination, priority: Priority::Normal, sender: None });
+            return Some(Self { destination, priority: Priority::Normal, sender: None, is_broadcast: false });
         }
         let mut pieces = rest.rsplitn(3, '|');
         let sender = AgencyId::parse(pieces.next()?).ok()?;
         let priority = pieces.next()?.parse().ok().and_then(Priority::from_rank)?;
         let id = pieces.next()?;
         let destination = match kind {
-            "agency" => Destination::Agency(AgencyId::parse(id).ok()?),
+            "agency" | "broadcast" => Destination::Agency(AgencyId::parse(id).ok()?),
             "gateway" => Destination::Gateway(GatewayId::parse(id).ok()?),
             "awaiting" => Destination::Awaiting(GatewayId::parse(id).ok()?),
             "nowhere" => Destination::Nowhere,
             _ => return None,
         };
-        Some(Self { destination, priority, sender: Some(sender) })
+        Some(Self { destination, priority, sender: Some(sender), is_broadcast: kind == "broadcast" })
     }
 }
 
@@ -135,10 +145,21 @@ mod tests {
             Destination::Nowhere,
         ] {
             let lane = destination.lane(Priority::Express, &sender);
-            let place = Place { destination, priority: Priority::Express, sender: Some(sender.clone()) };
+            let sender = Some(sender.clone());
+            let place = Place { destination, priority: Priority::Express, sender, is_broadcast: false };
             assert_eq!(Place::of(&lane), Some(place));
         }
         assert_eq!(Place::of(&Destination::receipts(&gateway)).unwrap().destination, Destination::Receipts(gateway));
+    }
+
+    #[test]
+    fn a_broadcast_waits_apart_where_each_recipient_is_a_call_of_its_own() {
+        let sender = AgencyId::parse("H15").unwrap();
+        let agency = Destination::Agency(AgencyId::parse("H15.50").unwrap());
+        let place = Place::of(&agency.broadcast_lane(Priority::Urgent, &sender)).unwrap();
+        assert!(place.is_broadcast && place.destination == agency && place.priority == Priority::Urgent);
+        let gateway = Destination::Gateway(GatewayId::parse("gw").unwrap());
+        assert_eq!(gateway.broadcast_lane(Priority::Urgent, &sender), gateway.lane(Priority::Urgent, &sender));
     }
 
     #[test]

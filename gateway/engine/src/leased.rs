@@ -19,6 +19,8 @@ pub(crate) struct Ledger {
     by_adapter: HashMap<String, usize>,
     /// At everybody else.
     pushed: usize,
+    /// Of these, parts of broadcasts.
+    broadcast: usize,
 }
 
 /// Which bound rows count against.
@@ -26,14 +28,20 @@ pub(crate) struct Ledger {
 pub(crate) enum Account {
     /// The one for all that the gateway pushes.
     Pushed,
+    /// The same, for parts of broadcasts.
+    Broadcast,
     /// That of an adapter that tells its room.
     Taken(String),
 }
 
 impl Account {
-    /// That of a destination.
-    pub(crate) fn of(engine: &Core, destination: &Destination) -> Self {
-        taker(engine, destination).map_or(Self::Pushed, |name| Self::Taken(name.to_owned()))
+    /// That of what waits for a destination.
+    pub(crate) fn of(engine: &Core, destination: &Destination, is_broadcast: bool) -> Self {
+        match taker(engine, destination) {
+            Some(name) => Self::Taken(name.to_owned()),
+            None if is_broadcast => Self::Broadcast,
+            None => Self::Pushed,
+        }
     }
 }
 
@@ -51,6 +59,10 @@ impl Ledger {
         *self.by_destination.entry(destination.clone()).or_default() += rows;
         match account {
             Account::Pushed => self.pushed += rows,
+            Account::Broadcast => {
+                self.pushed += rows;
+                self.broadcast += rows;
+            }
             Account::Taken(name) => *self.by_adapter.entry(name.clone()).or_default() += rows,
         }
     }
@@ -60,6 +72,10 @@ impl Ledger {
         lower(&mut self.by_destination, destination, rows);
         match account {
             Account::Pushed => self.pushed = self.pushed.saturating_sub(rows),
+            Account::Broadcast => {
+                self.pushed = self.pushed.saturating_sub(rows);
+                self.broadcast = self.broadcast.saturating_sub(rows);
+            }
             Account::Taken(name) => lower(&mut self.by_adapter, name, rows),
         }
     }
@@ -73,6 +89,12 @@ impl Ledger {
     pub(crate) fn left(&self, engine: &Core) -> (usize, usize) {
         let settings = &engine.settings;
         (settings.leases_max.saturating_sub(self.pushed), settings.leases_taken_max.saturating_sub(self.taken()))
+    }
+
+    /// How many more parts of broadcasts may be pushed.
+    pub(crate) fn left_for_broadcasts(&self, engine: &Core) -> usize {
+        let pushed = engine.settings.leases_max.saturating_sub(self.pushed);
+        engine.settings.leases_broadcast_max.saturating_sub(self.broadcast).min(pushed)
     }
 
     /// How many rows a destination may take now.

@@ -132,7 +132,7 @@ impl Operate {
     pub async fn retry(&self, action: &Action) -> Result<DeliveryRow, Refusal> {
         let row = self.find(action).await?;
         let lane = match Place::of(&row.delivery.lane) {
-            Some(Place { destination: Destination::Awaiting(next), priority, sender: Some(sender) }) => {
+            Some(Place { destination: Destination::Awaiting(next), priority, sender: Some(sender), .. }) => {
                 Some(Destination::Gateway(next).lane(priority, &sender))
             }
             _ => None,

@@ -40,6 +40,14 @@ pub struct Plan {
     pub blocked: usize,
 }
 
+impl Plan {
+    /// Both.
+    pub fn add(&mut self, more: Self) {
+        self.lanes.extend(more.lanes);
+        self.blocked += more.blocked;
+    }
+}
+
 /// How many rows a destination may take.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Space {

@@ -22,6 +22,10 @@ pub struct Settings {
     pub leases_gateway_max: usize,
     /// Rows under a lease at adapters that tell their room, beside the others: slow takers starve nobody who is not one.
     pub leases_taken_max: usize,
+    /// Of the rows under a lease, those of broadcasts to agencies served here: single files wait for no more than these.
+    pub leases_broadcast_max: usize,
+    /// From how many recipients on an envelope is a broadcast.
+    pub broadcast_from: usize,
     /// How long a lease holds.
     pub lease: Duration,
     /// How much of a lease is kept back for settling: an adapter has to answer before.
@@ -58,6 +62,8 @@ impl Default for Settings {
             leases_agency_max: 32,
             leases_gateway_max: 512,
             leases_taken_max: 2_048,
+            leases_broadcast_max: 32,
+            broadcast_from: 64,
             lease: limits::LEASE_TIME,
             lease_margin: Duration::from_secs(10),
             delivery_backoff: backoff,

@@ -40,6 +40,8 @@ const CLAIMS_MAX: usize = 16;
 pub struct Worker {
     engine: Arc<Core>,
     scheduler: Scheduler,
+    /// Turns among the recipients of broadcasts.
+    broadcasts: Scheduler,
     tasks: JoinSet<Done>,
     leased: Ledger,
     /// An adapter may have room again.
@@ -75,8 +77,8 @@ impl Worker {
     }
 
     pub(crate) fn of(engine: Arc<Core>) -> Self {
-        let (scheduler, tasks, leased) = (Scheduler::default(), JoinSet::new(), Ledger::default());
-        Self { engine, scheduler, tasks, leased, room: Arc::default() }
+        let (scheduler, broadcasts, leased) = (Scheduler::default(), Scheduler::default(), Ledger::default());
+        Self { engine, scheduler, broadcasts, tasks: JoinSet::new(), leased, room: Arc::default() }
     }
 
     /// Walks until `shutdown`; then waits for what is under way as long as the settings allow. What is cut off then is due again when its
@@ -187,21 +189,34 @@ impl Worker {
         Ok(filled)
     }
 
-    /// What to claim: pushed work and work that is taken have bounds of their own.
+    /// What to claim: pushed work, parts of broadcasts and work that is taken have bounds of their own.
     fn plan(&mut self, heads: &[LaneHead], now: Timestamp) -> Plan {
         let (ledger, engine) = (&self.leased, &self.engine);
-        let is_pushed = |head: &LaneHead| {
-            Place::of(&head.lane).is_none_or(|place| leased::taker(engine, &place.destination).is_none())
-        };
-        let (pushed, taken): (Vec<LaneHead>, Vec<LaneHead>) = heads.iter().cloned().partition(is_pushed);
+        let (mut pushed, mut taken, mut broadcast) = (Vec::new(), Vec::new(), Vec::new());
+        for head in heads.iter().cloned() {
+            match Place::of(&head.lane) {
+                Some(place) if leased::taker(engine, &place.destination).is_some() => taken.push(head),
+                Some(place) if place.is_broadcast => broadcast.push(head),
+                _ => pushed.push(head),
+            }
+        }
         let (push_left, take_left) = ledger.left(engine);
         let space = |destination: &Destination| ledger.space(engine, destination, now);
         let mut plan = self.scheduler.plan(&pushed, push_left, space);
-        if !taken.is_empty() {
-            let more = self.scheduler.plan(&taken, take_left, space);
-            plan.lanes.extend(more.lanes);
-            plan.blocked += more.blocked;
+        let singles: usize = plan.lanes.iter().map(|(_, rows)| rows).sum();
+        // What a broadcast brings to an agency waits while there is something else for it: then nothing is planned twice into one room.
+        let busy: HashSet<Destination> =
+            plan.lanes.iter().filter_map(|(lane, _)| Some(Place::of(lane)?.destination)).collect();
+        let rest = |destination: &Destination| match busy.contains(destination) {
+            true => 0.into(),
+            false => space(destination),
+        };
+        let broadcast_left = ledger.left_for_broadcasts(engine).min(push_left.saturating_sub(singles));
+        if broadcast_left == 0 {
+            plan.blocked += broadcast.len();
         }
+        plan.add(self.broadcasts.plan(&broadcast, broadcast_left, rest));
+        plan.add(self.scheduler.plan(&taken, take_left, space));
         plan
     }
 
@@ -210,9 +225,12 @@ impl Worker {
         let mut limit = LANES_LOOKED_AT;
         loop {
             let heads = self.engine.store.due_lanes(now, limit).await?;
+            let broadcasts_go_on = self.leased.left_for_broadcasts(&self.engine) > 0;
             let open = |head: &&LaneHead| {
-                Place::of(&head.lane)
-                    .is_some_and(|place| self.leased.space(&self.engine, &place.destination, now).left() > 0)
+                Place::of(&head.lane).is_some_and(|place| {
+                    (broadcasts_go_on || !place.is_broadcast)
+                        && self.leased.space(&self.engine, &place.destination, now).left() > 0
+                })
             };
             let enough = heads.len() < limit || heads.iter().filter(open).count() >= LANES_LOOKED_AT / 4;
             if enough || limit >= LANES_LOOKED_AT_MAX {
@@ -249,7 +267,7 @@ impl Worker {
         for (destination, errand) in group(leased) {
             parties.extend(destination.party());
             let rows = errand.rows();
-            let account = Account::of(&self.engine, &destination);
+            let account = Account::of(&self.engine, &destination, errand.is_broadcast());
             self.leased.add(&destination, &account, rows);
             let (engine, began) = (self.engine.clone(), self.engine.clock.steady());
             self.tasks.spawn(async move {
@@ -332,6 +350,10 @@ impl Errand {
             Self::Deliver(load) => load.rows.len(),
             Self::Return { rows, .. } => rows.len(),
         }
+    }
+
+    fn is_broadcast(&self) -> bool {
+        matches!(self, Self::Deliver(load) if load.place.is_broadcast)
     }
 
     async fn run(self, engine: &Core) -> Sign {

@@ -99,6 +99,7 @@ pub(crate) fn at_acceptance(
     let hops = submission.relay.as_ref().map(|relay| relay.hops.as_slice()).unwrap_or_default();
     let priority = verified.envelope().priority;
     let key = verified.key();
+    let is_broadcast = verified.recipients().len() >= engine.settings.broadcast_from;
     let row = |recipient: &ResolvedRecipient| {
         let destination = match way(admitted.snapshot.directory(), &engine.gateway, &recipient.serving, hops) {
             Way::To(destination) => destination,
@@ -106,7 +107,10 @@ pub(crate) fn at_acceptance(
             Way::Nowhere(_) => Destination::Nowhere,
         };
         let state = DeliveryState::Waiting { due: engine.clock.steady(), reason: None };
-        let lane = destination.lane(priority, &key.sender);
+        let lane = match is_broadcast {
+            true => destination.broadcast_lane(priority, &key.sender),
+            false => destination.lane(priority, &key.sender),
+        };
         NewDelivery { id: DeliveryId::new(key, &recipient.named), recipient: recipient.clone(), lane, state }
     };
     let recipients = asked(submission, verified.recipients())?;

@@ -62,6 +62,40 @@ async fn a_busy_sender_and_its_backlog_leave_room_for_others() {
 }
 
 #[tokio::test]
+async fn a_broadcast_leaves_room_for_single_files_of_the_same_sender_to_the_same_systems() {
+    let settings = Settings { leases_max: 8, broadcast_from: 2, leases_broadcast_max: 2, ..Settings::default() };
+    let node = Node::with(COMMUNE, settings, None);
+    for number in 1..=20 {
+        node.system.always(key(number), Answer::Hang);
+        node.submit(number, &["commune", "ward"]).await.unwrap();
+    }
+    node.submit(100, &["ward"]).await.unwrap();
+    let mut worker = Worker::new(&node.engine);
+    let watch = async {
+        while node.state(100).await != DeliveryState::Delivered {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        rows = worker.turn() => panic!("hanging systems ended: {rows:?}"),
+        () = watch => {}
+    }
+    let of_broadcasts = node.system.calls().iter().filter(|called| **called != key(100)).count();
+    assert_eq!(of_broadcasts, 2, "no more than the room of broadcasts");
+}
+
+#[tokio::test]
+async fn a_broadcast_reaches_everybody_though_its_room_is_small() {
+    let settings = Settings { broadcast_from: 2, leases_broadcast_max: 1, ..Settings::default() };
+    let node = Node::with(COMMUNE, settings, None);
+    for number in 1..=20 {
+        node.submit(number, &["commune", "ward"]).await.unwrap();
+    }
+    node.walk().await;
+    assert_eq!(node.system.taken().len(), 40);
+}
+
+#[tokio::test]
 async fn urgent_work_overtakes_and_ordinary_work_still_moves() {
     let node = Node::with(COMMUNE, Settings { leases_max: 1, ..Settings::default() }, None);
     for number in 1..=40 {
