@@ -44,6 +44,9 @@ use crate::quota::DoorQuota;
 use crate::run::{self, RunError};
 use crate::tls::{Identity, TlsError};
 
+/// What a start takes longer for it, some hundredths of a second, every commit takes less.
+const LOG_BYTES_AHEAD: u64 = 16 * 1024 * 1024;
+
 /// A gateway that is ready to run: everything is open and bound, nothing is served yet.
 pub struct App {
     pub(crate) config: Config,
@@ -265,7 +268,8 @@ async fn open_store(
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file)?;
     notice::forget_addresses(&folder).map_err(file)?;
     let (free_bytes_min, now) = (config.store.free_bytes_min, Some(clock.now()));
-    let options = OpenOptions { free_bytes_min, now, ..OpenOptions::new(&folder, signer) };
+    let log_bytes_ahead = LOG_BYTES_AHEAD;
+    let options = OpenOptions { free_bytes_min, now, log_bytes_ahead, ..OpenOptions::new(&folder, signer) };
     let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(options)).await??;
     let limits = PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min, ..PartLimits::default() };
     let (parts, clock) = (folder.join("parts"), clock.clone());

@@ -36,7 +36,7 @@ fn main() {
 
 async fn measure(folder: PathBuf, envelopes: u64, producers: usize) {
     let fixture = Arc::new(Fixture::new());
-    let options = || OpenOptions::new(&folder, log_signer(OURS));
+    let options = || OpenOptions { log_bytes_ahead: 16 * 1024 * 1024, ..OpenOptions::new(&folder, log_signer(OURS)) };
     let store = Arc::new(EmbeddedStore::open(options()).unwrap());
     let first = store.counts().await.unwrap().envelopes;
     println!(

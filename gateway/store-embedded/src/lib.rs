@@ -14,7 +14,8 @@
 //!
 //! # Commit
 //! One thread writes. It takes the steps that wait, applies them in one transaction, appends their leaves under one checkpoint signature, and
-//! commits with one fsync of the write-ahead log (`synchronous=FULL`); then it answers all of them. See `src/writer.rs`.
+//! commits with one fsync of the write-ahead log (`synchronous=FULL`); then it answers all of them. See `src/writer.rs`. The log may be laid
+//! out with zeros at the start, so that this fsync has no new size to write: see `src/room_ahead.rs`.
 //!
 //! # Recovery
 //! After a crash SQLite replays the write-ahead log up to the last whole commit. `acknowledged` is written after each commit without a sync of
@@ -39,6 +40,7 @@ mod options;
 mod parts;
 mod queue;
 mod reader;
+mod room_ahead;
 mod rows;
 mod schema;
 mod shared;

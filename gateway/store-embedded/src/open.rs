@@ -14,7 +14,7 @@ use gateway_model::Timestamp;
 use gateway_model::note::VerifierKey;
 use rusqlite::Connection;
 
-use crate::ballast::{BALLAST, Ballast};
+use crate::ballast::{self, BALLAST, Ballast};
 use crate::batch::LaneNumbers;
 use crate::failure::{Failure, Trouble};
 use crate::head::{Acknowledged, Head};
@@ -26,7 +26,7 @@ use crate::shared::Shared;
 use crate::store::EmbeddedStore;
 use crate::work::Work;
 use crate::writer::{self, Writer};
-use crate::{ahead, claim, evidence};
+use crate::{ahead, claim, evidence, room_ahead};
 
 /// The database.
 const DATABASE: &str = "store.db";
@@ -71,6 +71,9 @@ pub(crate) fn open(options: OpenOptions) -> Result<EmbeddedStore, OpenError> {
     if let Some(now) = options.now {
         wake_what_lies_too_far_ahead(&connection, &path, now, now.plus(options.retry_max))?;
     }
+    if options.log_bytes_ahead > 0 {
+        lay_out_log(&path, &options)?;
+    }
     start(options, Opened { path, connection, head, acknowledged, checkpoint, ballast, lock })
 }
 
@@ -109,6 +112,7 @@ fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenErro
         inbox,
         checkpoint_bytes: options.checkpoint_bytes,
         unchecked_bytes: 0,
+        was_full: false,
     };
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());
     let thread = thread.map_err(|source| OpenError::File { path: path.clone(), source })?;
@@ -279,6 +283,18 @@ fn move_log_in(connection: &Connection, path: &Path) -> Result<(), OpenError> {
             Ok(())
         }
         Err(failure) => Err(refuse(path, failure)),
+    }
+}
+
+/// Not where room is scarce: it is for envelopes.
+fn lay_out_log(path: &Path, options: &OpenOptions) -> Result<(), OpenError> {
+    let log = beside(path, "-wal");
+    let file = |source| OpenError::File { path: log.clone(), source };
+    let spare = ballast::free_bytes(&options.folder).map_err(file)?.saturating_sub(options.free_bytes_min);
+    if spare / 8 < options.log_bytes_ahead {
+        Ok(())
+    } else {
+        room_ahead::lay_out(&log, options.log_bytes_ahead).map_err(file)
     }
 }
 

@@ -32,6 +32,8 @@ pub struct OpenOptions {
     pub queue_bytes_max: usize,
     /// Bytes that go to the write-ahead log, roughly, before they are moved into the database.
     pub checkpoint_bytes: usize,
+    /// Bytes of zeros that the write-ahead log gets when the store is opened, so that the sync of a commit has data to write and no new size.
+    pub log_bytes_ahead: u64,
 }
 
 /// Whether a commit waits for the disk.
@@ -58,6 +60,7 @@ impl OpenOptions {
             queue_steps_max: 4_096,
             queue_bytes_max: 64 * 1024 * 1024,
             checkpoint_bytes: 48 * 1024 * 1024,
+            log_bytes_ahead: 0,
         }
     }
 }

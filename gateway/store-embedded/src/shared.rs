@@ -121,10 +121,11 @@ impl Shared {
 
     /// The writer's look before a batch: releases the ballast or puts it back, then tells whether anything may be accepted.
     pub(crate) fn is_full_for_writer(&self) -> bool {
-        if let Some(free) = self.free_bytes() {
-            self.ballast.tend(free);
-        }
-        self.is_full()
+        let Some(free) = self.free_bytes() else { return true };
+        let accepting_from = self.ballast.accepting_from();
+        self.ballast.tend(free);
+        // What it gave back or took is not in what was seen.
+        if self.ballast.accepting_from() == accepting_from { free < accepting_from } else { self.is_full() }
     }
 
     /// Gives the room of the ballast back; tells whether a write that found none is worth another try.

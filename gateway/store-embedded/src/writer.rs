@@ -48,6 +48,8 @@ pub(crate) struct Writer {
     /// Bytes written to the write-ahead log between two checkpoints of the database, roughly.
     pub(crate) checkpoint_bytes: usize,
     pub(crate) unchecked_bytes: usize,
+    /// Whether the disk had less than its reserve at the last look.
+    pub(crate) was_full: bool,
 }
 
 /// Why no step of a transaction has an answer of its own.
@@ -92,13 +94,13 @@ impl Writer {
 
     #[cfg(not(feature = "mutants"))]
     fn end_transaction(&self) -> rusqlite::Result<()> {
-        self.connection.execute_batch("COMMIT")
+        execute(&self.connection, "COMMIT")
     }
 
     #[cfg(feature = "mutants")]
     fn end_transaction(&self) -> rusqlite::Result<()> {
         // This mutant commits only after it has answered.
-        if crate::mutants::answers_before_commit() { Ok(()) } else { self.connection.execute_batch("COMMIT") }
+        if crate::mutants::answers_before_commit() { Ok(()) } else { execute(&self.connection, "COMMIT") }
     }
 
     fn serve(&mut self, requests: &mut Vec<Request>) {
@@ -116,7 +118,8 @@ impl Writer {
             return requests.iter().map(|_| Err(StoreError::Unavailable { what: what.clone() })).collect();
         }
         let steps: Vec<&Step> = requests.iter().map(|request| &request.step).collect();
-        if self.shared.is_full_for_writer() { self.take_nothing_new(&steps) } else { self.take_steps(&steps) }
+        self.was_full = self.shared.is_full_for_writer();
+        if self.was_full { self.take_nothing_new(&steps) } else { self.take_steps(&steps) }
     }
 
     /// Refuses what is new and takes the rest: what has room is for what was accepted before.
@@ -154,7 +157,7 @@ impl Writer {
             return Ok(Vec::new());
         }
         let Self { connection, shared, lanes, log, head, .. } = self;
-        connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| Abort::Failed(error.into()))?;
+        execute(connection, "BEGIN IMMEDIATE").map_err(|error| Abort::Failed(error.into()))?;
         let changes = connection.total_changes();
         let mut batch = Batch::new(connection, &shared.work, lanes, head.clone());
         let written = write(connection, log, &mut batch, steps, changes);
@@ -250,11 +253,7 @@ impl Writer {
 
     /// Bytes in the write-ahead log that are too many. Below the reserve it is soon written from its beginning again instead of growing.
     fn checkpoint_due(&self) -> usize {
-        if self.shared.is_full() {
-            self.checkpoint_bytes.min(CHECKPOINT_BYTES_WHEN_FULL)
-        } else {
-            self.checkpoint_bytes
-        }
+        if self.was_full { self.checkpoint_bytes.min(CHECKPOINT_BYTES_WHEN_FULL) } else { self.checkpoint_bytes }
     }
 
     /// Moves what the write-ahead log holds into the database, between two commits.
@@ -333,6 +332,11 @@ fn write(
     batch.head.commits += 1;
     batch.head.write(connection)?;
     Ok(Written { outcomes, leaves, is_empty: false })
+}
+
+/// Executes what is executed again and again.
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }
 
 /// How far a checkpoint came.

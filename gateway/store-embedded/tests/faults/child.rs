@@ -21,6 +21,8 @@ const ENVELOPES: &str = "STORE_UNDER_TEST_ENVELOPES";
 const PER_START: u64 = 32;
 /// So little that the write-ahead log starts anew several times.
 const CHECKPOINT_BYTES: usize = 512 * 1024;
+/// Less than that: the log goes on behind the zeros.
+const LOG_BYTES_AHEAD: u64 = 256 * 1024;
 
 /// Whether a step has failed in this process. Lines of several producers may stand in another order than their steps.
 static HAD_ERROR: AtomicBool = AtomicBool::new(false);
@@ -109,7 +111,9 @@ async fn fill(folder: &Path, synchronous: Synchronous, envelopes: u64) {
     let fixture = Arc::new(Fixture::new());
     let mut first = 0;
     while first < envelopes {
-        let options = OpenOptions { synchronous, checkpoint_bytes: CHECKPOINT_BYTES, ..super::options(folder) };
+        let checkpoint_bytes = CHECKPOINT_BYTES;
+        let options =
+            OpenOptions { synchronous, checkpoint_bytes, log_bytes_ahead: LOG_BYTES_AHEAD, ..super::options(folder) };
         let store = Arc::new(EmbeddedStore::open(options).unwrap());
         let last = (first + PER_START).min(envelopes);
         let mut producers = tokio::task::JoinSet::new();

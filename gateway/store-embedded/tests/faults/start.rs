@@ -128,3 +128,29 @@ async fn an_older_copy_of_the_database_is_refused() {
     let error = refused(folder.path());
     assert!(matches!(error, OpenError::Behind { .. }), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_laid_out_beforehand_takes_commits_outlives_a_kill_and_is_not_laid_out_where_room_is_scarce() {
+    let (folder, before, after) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log_bytes_ahead = 1024 * 1024;
+    let options = |free_bytes_min| OpenOptions { log_bytes_ahead, free_bytes_min, ..crate::options(folder.path()) };
+    let length = || std::fs::metadata(folder.path().join("store.db-wal")).unwrap().len();
+    let fixture = Fixture::new();
+    let store = EmbeddedStore::open(options(0)).unwrap();
+    assert_eq!(length(), log_bytes_ahead);
+    copy(folder.path(), before.path());
+    store.accept(acceptance(&fixture.envelope(1))).await.unwrap();
+    assert_eq!(length(), log_bytes_ahead, "the commit went into the zeros");
+    copy(folder.path(), after.path());
+    store.close().await;
+    for (killed, kept) in [(&before, false), (&after, true)] {
+        let reopened = open(killed.path()).unwrap();
+        assert_eq!(reopened.find(&key(1)).await.unwrap().is_some(), kept);
+        reopened.close().await;
+        assert_eq!(check(killed.path(), log_signer(OURS).verifier()).unwrap().faults, [""; 0]);
+    }
+    let scarce = EmbeddedStore::open(options(u64::MAX)).unwrap();
+    assert_eq!(length(), 0, "room is for envelopes");
+    scarce.close().await;
+}
