@@ -219,15 +219,10 @@ impl App {
     }
 }
 
-/// The kinds of adapters in this binary.
-fn kinds(queues: &Queues) -> Kinds {
-    let kinds: [Box<dyn AdapterKind>; 5] = [
-        Box::new(FolderKind),
-        Box::new(EdxmlKind),
-        Box::new(HttpKind),
-        Box::new(LandKind),
-        Box::new(WorkerKind { queues: queues.clone() }),
-    ];
+/// The kinds of adapters in this binary that hand over by themselves: inside of a gateway, or as a worker of their own.
+pub fn kinds() -> Kinds {
+    let kinds: [Box<dyn AdapterKind>; 4] =
+        [Box::new(FolderKind), Box::new(EdxmlKind), Box::new(HttpKind), Box::new(LandKind)];
     BTreeMap::from(kinds.map(|kind| (kind.name(), kind)))
 }
 
@@ -236,7 +231,9 @@ fn kinds(queues: &Queues) -> Kinds {
 /// # Errors
 /// Every fault of every adapter.
 pub fn prepare_all(adapters: &[AdapterConfig], queues: &Queues) -> Result<Vec<Box<dyn Prepared>>, Vec<Fault>> {
-    let kinds = kinds(queues);
+    let mut kinds = kinds();
+    let worker = WorkerKind { queues: queues.clone() };
+    kinds.insert(worker.name(), Box::new(worker));
     let (mut prepared, mut faults) = (Vec::new(), Vec::new());
     for adapter in adapters {
         let Some(kind) = kinds.get(adapter.kind.as_str()) else {

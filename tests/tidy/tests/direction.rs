@@ -74,7 +74,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "adapters-worker",
         ],
     ),
-    // `demo` makes a development PKI and `check` reads the server's configuration.
+    // `demo` makes a development PKI and simulates other organisations' systems; `check` reads the server's configuration.
     (
         "gateway-cli",
         &[
@@ -85,8 +85,8 @@ const TABLE: &[(&str, &[&str])] = &[
             "gateway-verify",
             "gateway-evidence",
             "adapters-sdk",
-            "adapters-folder",
             "adapters-conformance",
+            "adapters-simulators",
             "gateway-server",
         ],
     ),

@@ -186,7 +186,7 @@ impl Gap {
             behind: space(behind)?,
         };
         let is_broken = layout.line_break != LineBreak::None;
-        if is_broken != (layout.width > 0) || layout.width % 4 != 0 {
+        if is_broken != (layout.width > 0) || !layout.width.is_multiple_of(4) {
             return Err(SkeletonError::Malformed);
         }
         Ok(Self { offset: small(offset)?, part: digest(Some(part))?, layout })

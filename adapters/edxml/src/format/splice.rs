@@ -29,7 +29,7 @@ pub fn keep_recipient(package: &[u8], organ_id: &str) -> Result<Vec<u8>, Fault> 
     let root = tree::read(package)?;
     let recipients = root.everywhere("To");
     let is_kept = |node: &&tree::Node| node.all("OrganId").any(|id| id.text == organ_id);
-    if !recipients.iter().any(|node| is_kept(node)) {
+    if !recipients.iter().any(is_kept) {
         return Ok(package.to_vec());
     }
     let mut out = Vec::with_capacity(package.len());

@@ -139,9 +139,8 @@ impl Post {
             agency: agency.to_owned(),
             hop: Hop::System(SystemId::parse("sys").unwrap()),
         });
-        let receiving = adapter.clone();
-        let task = tokio::spawn(async move { receiving.receive(door).await.unwrap() });
-        Running { adapter, task }
+        let task = tokio::spawn(async move { adapter.receive(door).await.unwrap() });
+        Running { task }
     }
 
     /// We are the hub of an agency's system.
@@ -247,7 +246,6 @@ impl Post {
 
 /// An adapter at work; dropping it is a crash.
 pub struct Running {
-    pub adapter: Arc<dyn Adapter>,
     task: JoinHandle<()>,
 }
 

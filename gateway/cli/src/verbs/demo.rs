@@ -2,7 +2,10 @@
 
 mod delivered;
 mod dossier;
+mod land;
+mod papers;
 mod story;
+mod systems;
 mod words;
 
 use std::fs::{File, TryLockError};

@@ -210,6 +210,7 @@ async fn a_lease_that_runs_out_is_delivered_again_and_one_that_is_extended_is_no
     while !again.is_finished() {
         let verdict = alive.heartbeat(&[&kept]).await.leases.remove(0);
         assert!(verdict.held && verdict.lease_expires_at.is_some());
+        // A heart beats in its own time.
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let (again, mut other) = again.await.unwrap();

@@ -34,14 +34,27 @@ pub(super) struct Call {
     pub hash: Vec<u8>,
 }
 
+/// A call that may not go on.
+#[derive(Debug)]
+pub(super) struct Denied {
+    pub status: StatusCode,
+    pub answer: Box<Answer>,
+}
+
+impl Denied {
+    fn new(status: StatusCode, code: &str, words: &str) -> Self {
+        Self { status, answer: Box::new(Answer::fail(code, words)) }
+    }
+}
+
 impl Guard {
     pub(super) fn new(secret: hmac::Key, system_id: Option<String>, skew: Duration) -> Self {
         Self { secret, system_id, skew, seen: Mutex::default() }
     }
 
     /// Checks the headers of a call made now.
-    pub(super) fn check(&self, headers: &HeaderMap, now: Timestamp) -> Result<Call, (StatusCode, Answer)> {
-        let refuse = |code: &str, words: &str| Err((StatusCode::UNAUTHORIZED, Answer::fail(code, words)));
+    pub(super) fn check(&self, headers: &HeaderMap, now: Timestamp) -> Result<Call, Denied> {
+        let refuse = |code: &str, words: &str| Err(Denied::new(StatusCode::UNAUTHORIZED, code, words));
         let (parameters, hash) = match Parameters::verify(headers, &self.secret) {
             Ok(read) => read,
             Err(fault) => return refuse("UNAUTHORIZED", &fault.to_string()),
@@ -64,7 +77,7 @@ impl Guard {
 
     /// Refuses a call that changes something when it was seen before. There is no nonce in the protocol: the hash of the headers, which
     /// cover the time of the call, is one.
-    pub(super) fn once(&self, call: &Call, now: Timestamp) -> Result<(), (StatusCode, Answer)> {
+    pub(super) fn once(&self, call: &Call, now: Timestamp) -> Result<(), Denied> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let horizon = now.minus(self.skew.saturating_mul(2));
         while seen.order.front().is_some_and(|(at, _)| *at < horizon) {
@@ -73,10 +86,10 @@ impl Guard {
             }
         }
         if seen.hashes.contains(&call.hash) {
-            return Err((StatusCode::OK, Answer::fail("REPLAYED", "this very call was made before; sign it anew")));
+            return Err(Denied::new(StatusCode::OK, "REPLAYED", "this very call was made before; sign it anew"));
         }
         if seen.order.len() >= CALLS_MAX {
-            return Err((StatusCode::SERVICE_UNAVAILABLE, Answer::fail("BUSY", "too many calls; come again later")));
+            return Err(Denied::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", "too many calls; come again later"));
         }
         seen.hashes.insert(call.hash.clone());
         seen.order.push_back((now, call.hash.clone()));
@@ -103,7 +116,7 @@ mod tests {
     #[test]
     fn a_call_is_let_in_within_the_clocks_bounds_and_by_its_own_system_only() {
         let check = |at: Timestamp, system: &str, code: Option<&str>| {
-            let refused = guard().check(&headers(at, system), NOW).err().map(|(_, answer)| answer.error_code);
+            let refused = guard().check(&headers(at, system), NOW).err().map(|denied| denied.answer.error_code);
             assert_eq!(refused.as_deref(), code);
         };
         check(NOW, "dms", None);
@@ -111,7 +124,7 @@ mod tests {
         check(NOW.minus(Duration::from_secs(302)), "dms", Some("TIMESTAMP"));
         check(NOW.plus(Duration::from_secs(302)), "dms", Some("TIMESTAMP"));
         check(NOW, "other", Some("SYSTEM"));
-        assert_eq!(guard().check(&HeaderMap::new(), NOW).unwrap_err().1.error_code, "UNAUTHORIZED");
+        assert_eq!(guard().check(&HeaderMap::new(), NOW).unwrap_err().answer.error_code, "UNAUTHORIZED");
     }
 
     #[test]
@@ -120,7 +133,7 @@ mod tests {
         let call = guard.check(&headers(NOW, "dms"), NOW).unwrap();
         assert!(guard.once(&call, NOW).is_ok());
         let late = NOW.plus(Duration::from_secs(299));
-        assert_eq!(guard.once(&call, late).unwrap_err().1.error_code, "REPLAYED");
+        assert_eq!(guard.once(&call, late).unwrap_err().answer.error_code, "REPLAYED");
         assert!(guard.once(&call, NOW.plus(Duration::from_secs(700))).is_ok(), "by then its time is refused");
     }
 }

@@ -74,7 +74,7 @@ pub(super) async fn run(
 ) -> Answered {
     let call = match hub.guard.check(request.headers(), door.now()) {
         Ok(call) => call,
-        Err(refused) => return refused,
+        Err(denied) => return (denied.status, *denied.answer),
     };
     let from = call.parameters.text("from");
     let Some(agency) = hub.intake.organs.served(from).map(|organ| organ.agency.clone()) else {
@@ -87,7 +87,7 @@ pub(super) async fn run(
         Operation::GetEdoc => fetch(hub, &call, &agency).await,
         Operation::UpdateStatus => match hub.guard.once(&call, door.now()) {
             Ok(()) => update(hub, &call, &agency).await,
-            Err(refused) => return refused,
+            Err(denied) => return (denied.status, *denied.answer),
         },
         Operation::CountReceiveEdoc => Ok(count(hub, &agency, false).await),
         Operation::CountReceiveStatus => Ok(count(hub, &agency, true).await),

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use adapters_folder::FolderKind;
-use adapters_sdk::AdapterKind;
 use adapters_sdk::worker::{Effect, WorkerError, WorkerInfo, WorkerSettings, asked_to_end, run_kind};
 use anyhow::Context as _;
 use clap::Args;
@@ -14,7 +12,7 @@ use crate::exit::{Exit, Usage};
 /// Runs a shipped kind of adapter as a worker.
 #[derive(Args, Debug)]
 pub struct Run {
-    /// Kind of the adapter: folder.
+    /// Kind of the adapter: folder, edxml, http or land.
     #[arg(long, value_name = "KIND")]
     kind: String,
     /// Its configuration: what stands in its table of a gateway's configuration. Relative paths start from its folder.
@@ -28,9 +26,9 @@ impl Run {
     /// # Errors
     /// When there is no such kind, or the configuration cannot be read.
     pub async fn run(self) -> anyhow::Result<Exit> {
-        let kinds: [&dyn AdapterKind; 1] = [&FolderKind];
-        let Some(kind) = kinds.iter().find(|kind| kind.name() == self.kind) else {
-            let known: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        let kinds = gateway_server::app::kinds();
+        let Some(kind) = kinds.get(self.kind.as_str()) else {
+            let known: Vec<&str> = kinds.keys().copied().collect();
             return Err(Usage(format!("{:?} is no kind; known: {}", self.kind, known.join(", "))).into());
         };
         let text =
@@ -46,7 +44,7 @@ impl Run {
         };
         let base = self.config.parent().unwrap_or(Path::new(".")).to_owned();
         let ended = match WorkerSettings::from_environment() {
-            Ok(settings) => run_kind(*kind, &table, base, settings, info, asked_to_end()).await,
+            Ok(settings) => run_kind(kind.as_ref(), &table, base, settings, info, asked_to_end()).await,
             Err(faults) => Err(WorkerError::Misconfigured(faults)),
         };
         match ended {

@@ -13,8 +13,6 @@ use proto::v1;
 pub struct Delivered {
     /// Its folder.
     pub folder: PathBuf,
-    /// Id of the envelope.
-    pub envelope_id: String,
     /// File code; may be empty.
     pub file_code: String,
 }
@@ -27,7 +25,7 @@ pub fn find_delivery(folder: &Path, wanted: impl Fn(&Delivered) -> bool) -> Opti
         let signed = v1::SignedEnvelope::decode(Bytes::from(std::fs::read(folder.join("envelope.bin")).ok()?)).ok()?;
         let envelope = v1::Envelope::decode(signed.envelope).ok()?;
         let file_code = envelope.case.map(|case| case.file_code).unwrap_or_default();
-        Some(Delivered { folder, envelope_id: envelope.id, file_code }).filter(|delivered| wanted(delivered))
+        Some(Delivered { folder, file_code }).filter(|delivered| wanted(delivered))
     })
 }
 

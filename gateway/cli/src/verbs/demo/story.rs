@@ -9,22 +9,19 @@ use adapters_sdk::seal::describe::{Content, Description};
 use anyhow::Context as _;
 use bytes::Bytes;
 use certs_dev::province::{Plan, Province};
-use gateway_model::Digest;
 use gateway_model::agency::OperatorRole;
 use gateway_model::envelope::{Case, Part, Priority};
 use gateway_model::id::{AgencyId, EnvelopeId};
 use gateway_model::language::Language;
 use prost::Message as _;
 use proto::v1;
-use proto::v1::operate_service_client::OperateServiceClient;
 use proto::v1::submit_service_client::SubmitServiceClient;
 use tokio_stream::StreamExt as _;
 
-use super::delivered::{digests_in, find_delivery};
 use super::dossier;
+use super::systems::Systems;
 use super::words::Narrator;
 use crate::local::{Local, Options};
-use crate::outln;
 use crate::submit::{PartFile, upload_missing};
 use crate::timeline::Line;
 use crate::trusted;
@@ -32,20 +29,21 @@ use crate::verbs::receipt;
 use crate::verbs::send::describe_part;
 
 /// Longest wait for anything of the story.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running federation and the file on its way.
 pub struct Story {
-    local: Local,
-    narrator: Narrator,
-    file_code: String,
-    papers: Vec<Part>,
+    pub(super) local: Local,
+    pub(super) systems: Systems,
+    pub(super) narrator: Narrator,
+    pub(super) file_code: String,
+    pub(super) papers: Vec<Part>,
     files: Vec<PartFile>,
 }
 
 /// The dossier after acceptance.
-struct Submitted {
-    sender: AgencyId,
+pub(super) struct Submitted {
+    pub(super) sender: AgencyId,
     id: EnvelopeId,
 }
 
@@ -57,7 +55,9 @@ impl Story {
             "Lập một tỉnh hư cấu: khóa, chứng thư số, danh bạ đã ký",
             "Making an invented province: keys, certificates, a signed directory",
         );
-        let mut local = Local::lay_out(folder, Plan::province(), &Options::default())?;
+        let plan = Plan::province();
+        let (mut systems, adapters) = Systems::start(folder, &plan).await?;
+        let mut local = Local::lay_out(folder, plan, &Options { adapters, ..Options::default() })?;
         let province = &local.province;
         narrator.line(format!("{} {}", province.agencies.len(), language.pick("cơ quan", "agencies")));
         narrator.line(format!("{}: {}", language.pick("thư mục", "folder"), local.folder.display()));
@@ -66,6 +66,7 @@ impl Story {
             "Starting three gateways: commune, district, province (three processes, mTLS, durable stores)",
         );
         local.start().await?;
+        systems.begin_to_poll();
         for gateway in &local.gateways {
             let process = gateway_process(&local, gateway);
             narrator.line(format!("{:<12} https://127.0.0.1:{}  pid {process}", gateway.id.as_str(), gateway.port));
@@ -73,16 +74,17 @@ impl Story {
         let code = code_of(&local.province, &local.province.cast.commune);
         let file_code = format!("{code}-{}-0975", jiff::Zoned::now().strftime("%y%m%d"));
         let (papers, files) = gather(&local, files, &file_code).await?;
-        Ok(Self { local, narrator, file_code, papers, files })
+        Ok(Self { local, systems, narrator, file_code, papers, files })
     }
 
     /// The way there and the way back.
     pub async fn tell(self) -> anyhow::Result<Self> {
         let submitted = self.submit().await?;
         self.follow(&submitted).await?;
-        self.inspect_delivery(&submitted)?;
+        self.inspect_delivery().await?;
         self.verify_receipts(&submitted).await?;
-        self.answer(&submitted).await?;
+        self.work_on_it(&submitted).await?;
+        self.exchange_papers().await?;
         self.narrator.step("Mọi điều nêu trên đều đã được kiểm chứng.", "Everything said above has been verified.");
         Ok(self)
     }
@@ -180,24 +182,6 @@ impl Story {
         Ok(())
     }
 
-    fn inspect_delivery(&self, submitted: &Submitted) -> anyhow::Result<()> {
-        let office = &self.local.province.cast.land_office;
-        let folder = self.local.system_folder(&self.gateway_of(office)?, office);
-        let found = find_delivery(&folder, |delivered| delivered.envelope_id == submitted.id.to_string())
-            .context("the dossier is not in the land office's folder")?;
-        let wanted: BTreeSet<Digest> = self.papers.iter().map(|part| part.digest).collect();
-        anyhow::ensure!(
-            digests_in(&found.folder.join("parts"))? == wanted,
-            "the papers are not the ones that were sent"
-        );
-        self.narrator.proved(
-            &format!("{} giấy tờ nằm trong thư mục của Văn phòng đăng ký đất đai, nguyên vẹn từng byte", wanted.len()),
-            &format!("{} papers lie in the land office's folder, the same to the byte", wanted.len()),
-        );
-        self.narrator.line(found.folder.display());
-        Ok(())
-    }
-
     async fn verify_receipts(&self, submitted: &Submitted) -> anyhow::Result<()> {
         self.narrator.step(
             "Kiểm tra biên nhận ngoại tuyến: chỉ cần danh bạ đã ký",
@@ -234,82 +218,6 @@ impl Story {
             ),
             &format!("{} receipts of all three gateways, each a signed Merkle proof", answer.receipts.len()),
         );
-        Ok(())
-    }
-
-    async fn answer(&self, submitted: &Submitted) -> anyhow::Result<()> {
-        self.narrator.step(
-            "Văn phòng đăng ký đất đai đặt văn bản trả lời vào thư mục; bộ kết nối ký số thay cơ quan và gửi về xã",
-            "The land office drops its answer into a folder; the adapter seals it and sends it back to the commune",
-        );
-        let province = &self.local.province;
-        let office = &province.cast.land_office;
-        let outgoing = self.local.system_folder(&self.gateway_of(office)?, office).join("outgoing");
-        std::fs::create_dir_all(outgoing.join("ket-qua"))?;
-        let page = dossier::answer(&self.file_code);
-        let file = "Thông báo kết quả.html";
-        std::fs::write(outgoing.join("ket-qua").join(file), &page)?;
-        // The description comes last: it tells the adapter that the drop is complete.
-        let description = format!(
-            "to = [\"{}\"]\nsubject = \"Thông báo kết quả giải quyết hồ sơ {code}\"\nkind = \"dossier\"\nfile_code = \"{code}\"\nfiles = [\"{file}\"]\n\n\
-             [in_reply_to]\nsender = \"{}\"\nid = \"{}\"\n",
-            code_of(province, &submitted.sender),
-            submitted.sender,
-            submitted.id,
-            code = self.file_code,
-        );
-        std::fs::write(outgoing.join("ket-qua.toml"), description)?;
-        let home = self.local.system_folder(&self.gateway_of(&submitted.sender)?, &submitted.sender);
-        let begun = Instant::now();
-        let found = loop {
-            if let Some(found) = find_delivery(&home, |delivered| delivered.file_code == self.file_code) {
-                break found;
-            }
-            anyhow::ensure!(
-                begun.elapsed() < PATIENCE,
-                "the answer is still on its way after a minute; see the logs in {}",
-                self.local.folder.display()
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        };
-        anyhow::ensure!(
-            digests_in(&found.folder.join("parts"))?.contains(&Digest::of(page.as_bytes())),
-            "the answer is not the one that was sent"
-        );
-        self.narrator
-            .proved("văn bản trả lời đã về tới xã, nguyên vẹn", "the answer is home at the commune, unaltered");
-        self.narrator.line(found.folder.display());
-        self.show_case().await
-    }
-
-    /// The whole case, as the commune's gateway knows it.
-    async fn show_case(&self) -> anyhow::Result<()> {
-        let commune = &self.local.province.cast.commune;
-        let profile = self.local.operator_profile(&self.gateway_of(commune)?, OperatorRole::Viewer)?;
-        let mut client = OperateServiceClient::new(profile.open().await?);
-        let request = v1::TimelineRequest { file_code: self.file_code.clone(), ..Default::default() };
-        let begun = Instant::now();
-        // The answer lies in the folder a moment before its delivery is written down.
-        let timeline = loop {
-            let timeline = client.timeline(request.clone()).await?.into_inner();
-            if timeline.envelopes.len() == 2 && timeline.envelopes.iter().all(is_delivered) {
-                break timeline;
-            }
-            anyhow::ensure!(
-                begun.elapsed() < PATIENCE,
-                "of the dossier and its answer, {} are known and {} delivered after a minute; see the logs in {}",
-                timeline.envelopes.len(),
-                timeline.envelopes.iter().filter(|envelope| is_delivered(envelope)).count(),
-                self.local.folder.display()
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        self.narrator.step(
-            "Toàn bộ hành trình của hồ sơ, nhìn từ trục liên thông cấp xã",
-            "The whole case, seen from the commune's gateway",
-        );
-        outln!();
-        crate::verbs::trace::print(&timeline, self.narrator.language());
         Ok(())
     }
 
@@ -356,7 +264,7 @@ impl Story {
         }
     }
 
-    fn gateway_of(&self, agency: &AgencyId) -> anyhow::Result<gateway_model::id::GatewayId> {
+    pub(super) fn gateway_of(&self, agency: &AgencyId) -> anyhow::Result<gateway_model::id::GatewayId> {
         Ok(self.local.province.agency(agency).context("an agency of the cast")?.gateway.clone())
     }
 }
@@ -382,11 +290,6 @@ async fn gather(local: &Local, own: &[PathBuf], file_code: &str) -> anyhow::Resu
         files.push(file);
     }
     Ok((parts, files))
-}
-
-fn is_delivered(envelope: &v1::EnvelopeSummary) -> bool {
-    !envelope.deliveries.is_empty()
-        && envelope.deliveries.iter().all(|delivery| delivery.status() == v1::DeliveryStatus::Delivered)
 }
 
 /// The name of the commune as a place: without the name of its committee.
