@@ -5,6 +5,7 @@ mod checks;
 mod gateway;
 mod hostile;
 mod ladder;
+mod sdk_worker;
 mod workers;
 
 use std::time::Duration;
