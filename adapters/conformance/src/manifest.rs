@@ -31,6 +31,9 @@ pub struct Manifest {
     /// Size of the largest part.
     #[serde(default = "part_bytes_max")]
     pub part_bytes_max: u64,
+    /// What the envelopes that it is given are.
+    #[serde(default)]
+    pub content: LetterContent,
     /// Its configuration.
     pub config: Option<Config>,
     /// How effects are seen.
@@ -59,6 +62,20 @@ pub struct Config {
     pub good: String,
     /// Its text when it is bad.
     pub bad: String,
+    /// Files that lie beside it, such as those with secrets: their names and their texts.
+    #[serde(default)]
+    pub beside: BTreeMap<String, String>,
+}
+
+/// What the envelopes of the kit are.
+#[derive(Clone, Copy, Deserialize, Default, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum LetterContent {
+    /// Signed papers.
+    #[default]
+    Document,
+    /// One-stop files; the code of each holds its delivery id.
+    Dossier,
 }
 
 /// How effects at the system behind the adapter are seen.
@@ -75,7 +92,7 @@ pub enum Effects {
     },
     /// The kit is the system: one request that it answers with 200 is an effect. Its address is `{sink}`.
     Http {
-        /// `header:Name` or `json:/pointer`.
+        /// `header:Name` or `json:/pointer`: what stands there holds the delivery id.
         id: String,
         /// Body of the good answer.
         #[serde(default)]
@@ -152,8 +169,14 @@ pub enum Inbound {
         /// Media type of the body.
         #[serde(default = "json")]
         media_type: String,
+        /// More headers.
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
         /// The body.
         body: String,
+        /// Whether it is about a delivery: one is handed over before, and `{file_code}` is its file's.
+        #[serde(default)]
+        after_delivery: bool,
     },
 }
 
@@ -178,6 +201,11 @@ impl Manifest {
         }
         if manifest.drain_seconds > drain_seconds() {
             return Err(format!("drain_seconds: the contract allows {} at most", drain_seconds()));
+        }
+        for name in manifest.config.iter().flat_map(|config| config.beside.keys()) {
+            if name.is_empty() || name.contains('/') || name.starts_with("..") {
+                return Err(format!("config.beside: {name:?} is no plain name of a file"));
+            }
         }
         for (point, reason) in &manifest.skip {
             if crate::points::find(point).is_none() {
@@ -292,6 +320,17 @@ mod tests {
         assert!(Manifest::parse(&format!("drain_seconds = 31\n{LEAST}"), ".".into(), &BTreeMap::new()).is_err());
         let set = BTreeMap::from([("python".to_owned(), "python3".to_owned())]);
         assert!(Manifest::parse(LEAST, ".".into(), &set).unwrap_err().contains("no such value"));
+    }
+
+    #[test]
+    fn a_file_beside_the_configuration_has_a_plain_name() {
+        let beside = |name: &str| {
+            parse(&format!("[config]\nfile = \"a\"\ngood = \"\"\nbad = \"\"\n[config.beside]\n\"{name}\" = \"x\"\n"))
+        };
+        assert_eq!(beside("hook.secret").unwrap().config.unwrap().beside["hook.secret"], "x");
+        for name in ["", "../secret", "/etc/secret", "a/b"] {
+            assert!(beside(name).unwrap_err().contains("plain name"), "{name}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use v1::envelope::Content;
 
 use crate::Trouble;
 use crate::identity::{GATEWAY, Identity, RECIPIENT, SENDER, now_seconds};
+use crate::manifest::LetterContent;
 
 /// Bytes of one piece of a download.
 pub const CHUNK_BYTES: usize = 64 * 1024;
@@ -69,11 +70,12 @@ impl Letter {
     ///
     /// # Errors
     /// When OpenSSL refuses.
-    pub fn seal(self, identity: &Identity) -> Result<Parcel, Trouble> {
+    pub fn seal(self, identity: &Identity, content: LetterContent) -> Result<Parcel, Trouble> {
         let id = uuid::Uuid::now_v7();
-        let envelope = self.envelope(id).encode_to_vec();
-        let cms = identity.sign(&envelope)?;
         let key = EnvelopeKey { sender: agency(SENDER)?, id: EnvelopeId(*id.as_bytes()) };
+        let delivery = DeliveryId::new(&key, &agency(RECIPIENT)?).to_string();
+        let envelope = self.envelope(id, &delivery, content).encode_to_vec();
+        let cms = identity.sign(&envelope)?;
         let event = v1::Event {
             schema: "lienthong.event.v1".to_owned(),
             kind: v1::EventKind::Accepted.into(),
@@ -85,7 +87,7 @@ impl Letter {
             ..Default::default()
         };
         Ok(Parcel {
-            id: DeliveryId::new(&key, &agency(RECIPIENT)?).to_string(),
+            id: delivery,
             signed: v1::SignedEnvelope {
                 envelope: envelope.into(),
                 signatures: vec![v1::Signature { cms: cms.into(), role: v1::SignatureRole::Agency.into() }],
@@ -96,13 +98,18 @@ impl Letter {
         })
     }
 
-    fn envelope(&self, id: uuid::Uuid) -> v1::Envelope {
+    fn envelope(&self, id: uuid::Uuid, delivery: &str, content: LetterContent) -> v1::Envelope {
         let now = now_seconds();
         let document = v1::Document {
             code: "12/UBND-ĐC".to_owned(),
             type_name: "Công văn".to_owned(),
             subject: self.subject.clone(),
             promulgated_on: "2026-11-22".to_owned(),
+        };
+        let dossier = v1::Dossier {
+            subject: self.subject.clone(),
+            state: "DA_TIEP_NHAN".to_owned(),
+            due_on: "2026-12-22".to_owned(),
         };
         let opaque = v1::Opaque { r#type: STRANGE_TYPE.to_owned(), body: Bytes::from_static(b"?") };
         let part = |(name, body): &(String, Body)| v1::Part {
@@ -120,9 +127,23 @@ impl Letter {
             created_at: Some(timestamp(now)),
             expires_at: Some(timestamp(now + 3 * 86_400)),
             priority: v1::Priority::Normal.into(),
+            case: (content == LetterContent::Dossier).then(|| self.case(delivery)),
             parts: self.parts.iter().map(part).collect(),
-            content: Some(if self.strange { Content::Opaque(opaque) } else { Content::Document(document) }),
+            content: Some(match content {
+                _ if self.strange => Content::Opaque(opaque),
+                LetterContent::Document => Content::Document(document),
+                LetterContent::Dossier => Content::Dossier(dossier),
+            }),
             ..Default::default()
+        }
+    }
+
+    fn case(&self, delivery: &str) -> v1::Case {
+        v1::Case {
+            file_code: file_code(delivery),
+            issuer: SENDER.to_owned(),
+            procedure_code: "1.012753".to_owned(),
+            step: "tiep-nhan".to_owned(),
         }
     }
 }
@@ -161,6 +182,11 @@ impl Body {
             (!piece.is_empty()).then_some(piece)
         })
     }
+}
+
+/// Code of the one-stop file that a delivery brings.
+pub fn file_code(delivery: &str) -> String {
+    format!("{SENDER}-{delivery}")
 }
 
 /// A wire timestamp.

@@ -11,13 +11,14 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When nobody answers in HTTP.
-pub async fn post(url: &str, media_type: &str, body: &str) -> std::io::Result<u16> {
+pub async fn post(url: &str, headers: &[(String, String)], body: &str) -> std::io::Result<u16> {
     let strange = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidInput, what.to_owned());
     let rest = url.strip_prefix("http://").ok_or_else(|| strange("the address does not begin with http://"))?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(host).await?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let head = format!(
-        "POST /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "POST /{path} HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

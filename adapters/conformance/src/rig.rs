@@ -134,8 +134,11 @@ impl Rig {
         if let Some(config) = &self.manifest.config {
             let file = self.work.join(&config.file);
             let text = if configured == Configured::Well { &config.good } else { &config.bad };
-            let written = std::fs::write(&file, self.values.fill(text));
-            written.map_err(|source| Trouble::File { path: file.clone(), source })?;
+            let beside = config.beside.iter().map(|(name, text)| (self.work.join(name), text));
+            for (path, text) in beside.chain([(file.clone(), text)]) {
+                let written = std::fs::write(&path, self.values.fill(text));
+                written.map_err(|source| Trouble::File { path, source })?;
+            }
             environment.push(("LIENTHONG_CONFIG", path(&file)));
         }
         self.starts += 1;
@@ -164,7 +167,7 @@ impl Rig {
     /// # Errors
     /// When it cannot be signed.
     pub fn queue(&self, letter: Letter) -> Result<String, Finding> {
-        let parcel = letter.seal(&self.identity)?;
+        let parcel = letter.seal(&self.identity, self.manifest.content)?;
         let id = parcel.id.clone();
         self.stage.change(|state| state.queue(parcel));
         Ok(id)
@@ -349,6 +352,11 @@ impl Rig {
     /// When none has been started.
     pub fn process(&self) -> Result<&Process, Finding> {
         self.process.as_ref().ok_or_else(|| Finding("no process has been started".to_owned()))
+    }
+
+    /// Gives `{name}` a value from now on.
+    pub fn set(&mut self, name: &str, value: String) {
+        self.values.set(name, value);
     }
 
     /// Puts the values into a text of the manifest.

@@ -196,7 +196,7 @@ pub struct PrepareContext {
     pub name: String,
     /// Folder that relative paths start from: that of the configuration file.
     pub base: PathBuf,
-    /// Agencies that the adapter serves.
+    /// Agencies that the adapter serves; none while they are not known yet. A fault about them has the key `agencies`.
     pub agencies: Vec<AgencyId>,
     /// The identity under which it submits; `None` for adapters that only deliver.
     pub system: Option<SystemId>,

@@ -49,9 +49,9 @@ struct Shared {
 
 struct Seen {
     mood: Mood,
-    /// Ids of requests that have come.
+    /// What stood in place of the id in requests that have come.
     arrivals: Vec<String>,
-    /// Ids of requests that were answered 200.
+    /// The same of requests that were answered 200.
     effects: Vec<String>,
     /// Requests of a killed process count no more.
     process: u64,
@@ -106,13 +106,13 @@ impl Sink {
 
     /// How many effects a delivery has had.
     pub fn count(&self, id: &str) -> usize {
-        self.shared.seen().effects.iter().filter(|effect| *effect == id).count()
+        self.shared.seen().effects.iter().filter(|effect| effect.contains(id)).count()
     }
 
     /// Waits until a request for the delivery has come.
     pub async fn arrival(&self, id: &str) {
         let mut arrived = self.shared.arrived.subscribe();
-        while !self.shared.seen().arrivals.iter().any(|arrival| arrival == id) {
+        while !self.shared.seen().arrivals.iter().any(|arrival| arrival.contains(id)) {
             if arrived.changed().await.is_err() {
                 return;
             }

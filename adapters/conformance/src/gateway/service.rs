@@ -206,27 +206,31 @@ impl AdapterService for Door {
         request: Request<v1::AdapterServiceSubmitRequest>,
     ) -> Answer<v1::AdapterServiceSubmitResponse> {
         let submitted = request.into_inner().request.unwrap_or_default();
-        let lost = self.stage.change(|state| {
-            state.calls.push(Call::Submit(Box::new(submitted.clone())));
+        let envelope = submitted.envelope.clone().unwrap_or_default().envelope;
+        let (lost, duplicate) = self.stage.change(|state| {
+            let duplicate = state.has_submitted(&envelope);
+            state.calls.push(Call::Submit(Box::new(submitted)));
             let lost = state.answers_to_lose > 0;
             state.answers_to_lose = state.answers_to_lose.saturating_sub(1);
-            lost
+            (lost, duplicate)
         });
         if lost {
             return Err(Status::unavailable("the line broke before the answer"));
         }
-        let envelope = submitted.envelope.unwrap_or_default().envelope;
+        // A point reads what was submitted; what cannot be read has no id to be answered with.
+        let described: v1::Envelope = prost::Message::decode(envelope.clone()).unwrap_or_default();
         let event = v1::Event {
             schema: "lienthong.event.v1".to_owned(),
             kind: v1::EventKind::Accepted.into(),
             gateway: GATEWAY.to_owned(),
             at: Some(crate::parcel::timestamp(crate::identity::now_seconds())),
             sender: RECIPIENT.to_owned(),
+            envelope_id: described.id,
             envelope_sha256: Bytes::copy_from_slice(&Digest::of(&envelope).0),
             ..Default::default()
         };
         let receipt = self.identity.receipt(prost::Message::encode_to_vec(&event).into());
-        let response = v1::SubmitResponse { receipt, duplicate: false };
+        let response = v1::SubmitResponse { receipt, duplicate };
         Ok(Response::new(v1::AdapterServiceSubmitResponse { response: Some(response) }))
     }
 

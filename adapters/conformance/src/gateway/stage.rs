@@ -236,6 +236,15 @@ impl State {
         self.rows.get(id).map(|row| &row.parcel)
     }
 
+    /// Whether these envelope bytes have been submitted.
+    pub fn has_submitted(&self, envelope: &[u8]) -> bool {
+        let is_it = |call: &Call| match call {
+            Call::Submit(request) => request.envelope.as_ref().is_some_and(|signed| signed.envelope == envelope),
+            _ => false,
+        };
+        self.calls.iter().any(is_it)
+    }
+
     /// Welcomes a worker.
     pub fn welcome(&mut self) -> String {
         let id = format!("worker-{:016x}", rand::random::<u64>());

@@ -47,7 +47,7 @@ async fn deliver(rig: &Rig, letter: Letter) -> Result<(), Finding> {
 
 /// A part whose bytes are not those of its digest is refused for now, and taken when they are.
 async fn damaged(rig: &Rig) -> Result<(), Finding> {
-    let parcel = Letter::plain("Tệp hỏng trên đường").seal(&rig.identity)?;
+    let parcel = Letter::plain("Tệp hỏng trên đường").seal(&rig.identity, rig.manifest.content)?;
     let id = parcel.id.clone();
     rig.stage.change(|state| {
         state.damaged.insert(id.clone());

@@ -8,7 +8,7 @@ use proto::v1;
 
 use crate::gateway::stage::{Call, State};
 use crate::manifest::Inbound;
-use crate::parcel::{Body, Letter};
+use crate::parcel::{Body, Letter, file_code};
 use crate::rig::{Finding, Rig};
 
 /// One delivery, one effect; Complete not before it.
@@ -42,6 +42,11 @@ pub async fn unknown_fields(rig: &mut Rig) -> Result<(), Finding> {
 /// What the system gives is submitted once, even when the first answer is lost.
 pub async fn submit(rig: &mut Rig) -> Result<(), Finding> {
     rig.start_working().await?;
+    if matches!(rig.manifest.inbound, Inbound::Http { after_delivery: true, .. }) {
+        let id = rig.queue(Letter::plain("Gói tin được trả lời"))?;
+        rig.wait_delivered(&id).await?;
+        rig.set("file_code", file_code(&id));
+    }
     rig.stage.change(|state| state.answers_to_lose = 1);
     let answer = give(rig).await?;
     let twice = |state: &mut State| {
@@ -96,13 +101,15 @@ async fn give(rig: &Rig) -> Result<Option<tokio::task::JoinHandle<()>>, Finding>
             written.map_err(|source| crate::Trouble::File { path: target, source })?;
             Ok(None)
         }
-        Inbound::Http { url, media_type, body } => {
-            let (url, media_type, body) = (rig.fill(url), media_type.clone(), rig.fill(body));
+        Inbound::Http { url, media_type, headers, body, after_delivery: _ } => {
+            let (url, body) = (rig.fill(url), rig.fill(body));
+            let mut headers: Vec<_> = headers.iter().map(|(name, value)| (name.clone(), rig.fill(value))).collect();
+            headers.push(("Content-Type".to_owned(), media_type.clone()));
             let patience = rig.manifest.patience();
             Ok(Some(tokio::spawn(async move {
                 let deadline = tokio::time::Instant::now() + patience;
                 // The adapter may open its door a moment after it has registered; a refused answer is asked again, as systems do.
-                while !matches!(crate::post::post(&url, &media_type, &body).await, Ok(status) if status < 300)
+                while !matches!(crate::post::post(&url, &headers, &body).await, Ok(status) if status < 300)
                     && tokio::time::Instant::now() < deadline
                 {
                     tokio::time::sleep(Duration::from_millis(200)).await;

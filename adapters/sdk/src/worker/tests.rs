@@ -472,9 +472,16 @@ async fn a_kind_runs_with_the_agencies_of_its_queue_and_a_bad_configuration_is_t
     gateway.until("it is completed", |known| known.completed == [id(1)]).await;
     ends.notify_one();
     running.await.unwrap().unwrap();
+    let ended = Arc::new(Notify::new());
+    ended.notify_one();
+    run("path = 1\nname = \"desk\"\nsystem = \"sys\"\nagencies = [\"H99.1\"]", ended).await.unwrap();
+    let fault = run("path = 1\nagencies = [\"H99.1\", \"H99.2\"]", never.clone()).await.unwrap_err();
+    assert!(fault.to_string().starts_with("agencies: are not those of the queue"), "{fault}");
     server.abort();
     assert!(server.await.unwrap_err().is_cancelled());
     let fault = run("pat = 1", never).await.unwrap_err();
     assert_eq!(fault.exit_code(), 78, "also when the gateway is away");
+    let fault = run("path = 1\nagencies = 7\nsystem = \"a b\"", Arc::new(Notify::new())).await.unwrap_err();
+    assert_eq!(fault.to_string(), "system: is no id of a system; agencies: is no list of agency ids in quotes");
     assert!(run("path = 1", Arc::new(Notify::new())).now_or_never().is_none(), "a good one waits for the gateway");
 }
