@@ -22,9 +22,12 @@ pub struct Manifest {
     pub values: BTreeMap<String, String>,
     /// Points at work at the same time. Default: 4 where each point has a system of its own, otherwise 1.
     pub jobs: Option<usize>,
-    /// Seconds within which the adapter registers, and within which it takes any next step.
+    /// Seconds within which a started process asks for work, or ends: a busy machine may be slow to start one.
     #[serde(default = "start_seconds")]
     pub start_seconds: u64,
+    /// Seconds within which an adapter that works takes any next step.
+    #[serde(default = "step_seconds")]
+    pub step_seconds: u64,
     /// Seconds within which it ends after SIGTERM; the contract's 30 at most.
     #[serde(default = "drain_seconds")]
     pub drain_seconds: u64,
@@ -231,9 +234,14 @@ impl Manifest {
         self.jobs.unwrap_or(if shared { 1 } else { 4 }).clamp(1, 16)
     }
 
+    /// How long the kit waits for a process that it has started.
+    pub fn start_patience(&self) -> Duration {
+        Duration::from_secs(self.start_seconds.clamp(1, 300))
+    }
+
     /// How long the kit waits for the adapter's next step.
     pub fn patience(&self) -> Duration {
-        Duration::from_secs(self.start_seconds.clamp(1, 300))
+        Duration::from_secs(self.step_seconds.clamp(1, 300))
     }
 }
 
@@ -267,6 +275,10 @@ impl Values {
 }
 
 fn start_seconds() -> u64 {
+    60
+}
+
+fn step_seconds() -> u64 {
     20
 }
 

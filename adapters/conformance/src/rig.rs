@@ -159,7 +159,7 @@ impl Rig {
             let new = state.calls.get(before..).unwrap_or_default();
             new.iter().any(|call| matches!(call, Call::Lease { .. })).then_some(())
         };
-        self.wait("register and call Lease", leases).await
+        self.wait_within(self.manifest.start_patience(), "register and call Lease", leases).await
     }
 
     /// Puts a delivery into the queue and gives its id.

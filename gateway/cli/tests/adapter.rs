@@ -62,6 +62,17 @@ async fn a_new_adapter_is_written_once_and_never_over_another() {
     assert_eq!(run(&new).await, Exit::Usage);
 }
 
+#[test]
+fn every_kind_that_runs_as_a_worker_has_a_manifest_for_the_kit() {
+    let adapters = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../adapters");
+    let kinds = gateway_server::app::kinds();
+    assert_eq!(kinds.keys().copied().collect::<Vec<_>>(), ["edxml", "folder", "http", "land"]);
+    for kind in kinds.keys() {
+        let text = std::fs::read_to_string(adapters.join(kind).join("adapter-test.toml")).unwrap();
+        assert!(text.contains(&format!("\"--kind\", \"{kind}\"")), "{kind}");
+    }
+}
+
 #[tokio::test]
 async fn a_worker_without_its_environment_ends_with_78() {
     let folder = tempfile::tempdir().unwrap();

@@ -63,17 +63,23 @@ pub async fn config(rig: &mut Rig) -> Result<(), Finding> {
     let letter = crate::parcel::Letter::plain("Không ai nhận với cấu hình sai");
     rig.queue(letter)?;
     rig.start(Configured::Badly)?;
-    let status = tokio::time::timeout(rig.manifest.patience(), rig.process()?.ended()).await;
-    let Ok(Some(status)) = status else {
-        return Err(rig.finding("with the bad configuration it runs on; it has to say what is wrong and end"));
-    };
-    let (problems, took) = rig.stage.see(|state| {
+    let patience = rig.manifest.start_patience();
+    let took = |state: &mut State| {
         let new = state.calls.get(before..).unwrap_or_default();
-        (problems_told(state, before), new.iter().any(|call| matches!(call, Call::Lease { .. } | Call::Handed { .. })))
-    });
+        new.iter().any(|call| matches!(call, Call::Lease { .. } | Call::Handed { .. })).then_some(())
+    };
+    let (status, took) = tokio::select! {
+        biased;
+        status = rig.process()?.ended() => (status, rig.stage.change(took).is_some()),
+        took = rig.stage.wait(patience, took) => (None, took.is_some()),
+    };
     if took {
         return Err(rig.finding("with the bad configuration it asked for work"));
     }
+    let Some(status) = status else {
+        return Err(rig.finding("with the bad configuration it runs on; it has to say what is wrong and end"));
+    };
+    let problems = rig.stage.see(|state| problems_told(state, before));
     if problems.is_empty() {
         return Err(rig.finding("with the bad configuration it did not call Register with `problems`"));
     }
