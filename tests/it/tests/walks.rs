@@ -10,4 +10,5 @@ mod walks {
     mod main_job;
     mod other_client;
     mod papers;
+    mod workers;
 }
