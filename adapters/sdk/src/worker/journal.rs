@@ -51,7 +51,16 @@ struct Disk {
     folder: PathBuf,
     file: File,
     /// Held as long as the table lives: two processes never share a folder.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Disk {
+    /// Closing alone would leave the lock with a child process that has been forked and does not run its own program yet.
+    fn drop(&mut self) {
+        if let Err(fault) = self.lock.unlock() {
+            tracing::warn!(%fault, "the lock of the state folder ends with this process only");
+        }
+    }
 }
 
 impl Journal {
@@ -84,7 +93,7 @@ impl Journal {
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(at(&path))?;
         file.set_len(whole).and_then(|()| file.sync_all()).map_err(at(&path))?;
         sync_folder(folder).map_err(at(folder))?;
-        let mut table = Table { taken, lines, disk: Some(Disk { folder: folder.to_owned(), file, _lock: lock }) };
+        let mut table = Table { taken, lines, disk: Some(Disk { folder: folder.to_owned(), file, lock }) };
         table.forget_old(now).map_err(at(&path))?;
         Ok(Self { inner: Arc::new(Mutex::new(table)) })
     }
