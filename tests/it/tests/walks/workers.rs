@@ -219,6 +219,7 @@ async fn run(program: Program, kills: usize, seed: u64) -> Findings {
         let (before, begun) = (office.count(), Instant::now());
         while office.count() == before {
             assert!(begun.elapsed() < PATIENCE, "worker {kill} does nothing:\n{}", worker.log());
+            // Another process works: it is looked at again until it has done something, within the patience above.
             tokio::time::sleep(LOOK).await;
         }
         // Most die at once: some effects are there then, and the gateway has not heard of them yet. The others die at any moment.
