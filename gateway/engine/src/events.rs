@@ -65,12 +65,20 @@ impl Notices {
     pub async fn about(&mut self, envelope: EnvelopeSeq) -> bool {
         loop {
             match self.next().await {
-                Notice::Happened(seq) if seq == envelope => return true,
+                Notice::Happened(seq) if seq == envelope => break,
                 Notice::Happened(_) => {}
-                Notice::Missed => return true,
+                Notice::Missed => break,
                 Notice::Ended => return false,
             }
         }
+        self.forget_waiting();
+        true
+    }
+
+    /// What was told until now is seen by whoever reads the store after this: a reading for each of very many notices would tell nothing more.
+    fn forget_waiting(&mut self) {
+        use broadcast::error::TryRecvError::Lagged;
+        while let Ok(_) | Err(Lagged(_)) = self.0.try_recv() {}
     }
 }
 
@@ -87,6 +95,24 @@ mod tests {
         assert!(notices.about(EnvelopeSeq(2)).await);
         drop(events);
         assert!(!notices.about(EnvelopeSeq(2)).await);
+    }
+
+    #[tokio::test]
+    async fn a_watcher_hears_once_of_what_happened_before_it_listened() {
+        let events = Events::new();
+        let mut notices = events.subscribe();
+        for _ in 0..NOTICES_KEPT * 2 {
+            events.tell(EnvelopeSeq(1));
+        }
+        assert!(notices.about(EnvelopeSeq(1)).await);
+        let again = tokio::select! {
+            biased;
+            again = notices.about(EnvelopeSeq(1)) => again,
+            () = tokio::task::yield_now() => false,
+        };
+        assert!(!again, "nothing happened since");
+        events.tell(EnvelopeSeq(1));
+        assert!(notices.about(EnvelopeSeq(1)).await);
     }
 
     #[tokio::test]

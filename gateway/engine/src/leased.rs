@@ -91,10 +91,20 @@ impl Ledger {
         (settings.leases_max.saturating_sub(self.pushed), settings.leases_taken_max.saturating_sub(self.taken()))
     }
 
-    /// How many more parts of broadcasts may be pushed.
+    /// How many more parts of broadcasts may be pushed. None until half of their room is free: a look at thousands of lanes then serves many.
     pub(crate) fn left_for_broadcasts(&self, engine: &Core) -> usize {
-        let pushed = engine.settings.leases_max.saturating_sub(self.pushed);
-        engine.settings.leases_broadcast_max.saturating_sub(self.broadcast).min(pushed)
+        let room = engine.settings.leases_broadcast_max;
+        let free = room.saturating_sub(self.broadcast);
+        let left = engine.settings.leases_max.saturating_sub(self.pushed);
+        if free < room.div_ceil(2) { 0 } else { free.min(left) }
+    }
+
+    /// Whether something may go now that could not before a part of a broadcast ended: by the bounds alone, whatever the gates say.
+    pub(crate) fn gains_by_broadcast(&self, engine: &Core, destination: &Destination) -> bool {
+        let settings = &engine.settings;
+        let under_way = self.by_destination.get(destination).copied().unwrap_or(0);
+        let was_full = self.pushed + 1 >= settings.leases_max || under_way + 1 >= settings.leases_agency_max;
+        was_full || self.left_for_broadcasts(engine) > 0
     }
 
     /// How many rows a destination may take now.

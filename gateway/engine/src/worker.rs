@@ -108,7 +108,7 @@ impl Worker {
             };
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(done) = self.tasks.join_next() => self.finish_all(done),
+                () = self.finish_until_gain() => {}
                 () = woken => {}
                 changed = trust.changed() => {
                     if changed.is_ok() {
@@ -131,7 +131,9 @@ impl Worker {
             let filled = self.fill().await?;
             rows += filled.claimed;
             match self.tasks.join_next().await {
-                Some(done) => self.finish_all(done),
+                Some(done) => {
+                    self.finish_all(done);
+                }
                 None if filled.claimed == 0 => return Ok(rows),
                 None => {}
             }
@@ -282,22 +284,38 @@ impl Worker {
         (rows, parties)
     }
 
-    fn finish_all(&mut self, first: Result<Done, tokio::task::JoinError>) {
-        let mut next = Some(first);
+    /// Takes in what ends until something may go that could not before; waits for ever when nothing is under way.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    async fn finish_until_gain(&mut self) {
+        while let Some(done) = self.tasks.join_next().await {
+            if self.finish_all(done) {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Whether something may go now that could not before.
+    fn finish_all(&mut self, first: Result<Done, tokio::task::JoinError>) -> bool {
+        let (mut next, mut gain) = (Some(first), false);
         while let Some(done) = next {
             match done {
-                Ok(done) => self.finish(done),
+                Ok(done) => gain |= self.finish(done),
                 // Walks are caught when they panic, and aborted only after the loop.
                 Err(error) => tracing::error!(%error, "a walk was lost"),
             }
             next = self.tasks.try_join_next();
         }
         self.engine.metrics.gates_closed(self.engine.gates().closed().len());
+        gain
     }
 
-    fn finish(&mut self, done: Done) {
+    fn finish(&mut self, done: Done) -> bool {
         self.leased.remove(&done.destination, &done.account, done.rows);
-        let Some(party) = done.destination.party() else { return };
+        let gain = done.account != Account::Broadcast || self.leased.gains_by_broadcast(&self.engine, &done.destination);
+        let Some(party) = done.destination.party() else { return gain };
         let down = matches!(done.sign, Sign::Down { .. });
         let (now, unit) = (self.engine.clock.steady(), self.engine.entropy.unit());
         let mut gates = self.engine.gates();
@@ -311,6 +329,7 @@ impl Worker {
         if closed {
             tracing::error!(%party, "does not answer; what goes there waits");
         }
+        gain || opened
     }
 
     /// When to look again if nothing happens before.
@@ -333,7 +352,9 @@ impl Worker {
         let deadline = engine.clock.steady().plus(engine.settings.drain);
         while !self.tasks.is_empty() {
             tokio::select! {
-                Some(done) = self.tasks.join_next() => self.finish_all(done),
+                Some(done) = self.tasks.join_next() => {
+                    self.finish_all(done);
+                }
                 () = engine.clock.sleep_until(deadline) => {
                     tracing::warn!(walks = self.tasks.len(), "walks were cut off at shutdown; their leases run out");
                     break;

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt as _};
 use gateway_engine::events::Notices;
 use gateway_evidence::{Event, Receipt};
 use gateway_model::agency::System;
-use gateway_model::id::{AgencyId, EnvelopeId, EnvelopeKey};
+use gateway_model::id::{AgencyId, DeliveryId, EnvelopeId, EnvelopeKey};
 use gateway_model::{Reason, Refusal};
 use gateway_store::StoreError;
 use gateway_store::rows::{DeliveryRow, EnvelopeRow, EnvelopeSeq};
@@ -112,6 +112,7 @@ pub(super) async fn watch(
         seen,
         notices,
         after: None,
+        open: None,
         ready: VecDeque::new(),
         state: State::Reading,
         _place: place,
@@ -125,6 +126,8 @@ struct Watcher {
     seen: Seen,
     notices: Notices,
     after: Option<u64>,
+    /// A delivery that was not final at the last look. While it is not, nobody has to look at all the others.
+    open: Option<DeliveryId>,
     ready: VecDeque<v1::Receipt>,
     state: State,
     _place: Place,
@@ -159,8 +162,7 @@ impl Watcher {
     async fn read(&mut self) -> Result<(), Status> {
         self.caller = self.doors.again(&self.caller)?;
         let seq = self.seen.row.seq;
-        let settled = deliveries(&self.doors, &self.seen).await.map(|rows| rows.iter().all(is_final));
-        let settled = settled.map_err(|refusal| self.caller.status(&refusal))?;
+        let settled = self.is_settled().await.map_err(|refusal| self.caller.status(&refusal))?;
         let events = self.doors.engine.store().events(seq, self.after, EVENTS_AT_ONCE).await;
         let events = events.map_err(|error| self.caller.status(&unavailable(error)))?;
         self.state = match (events.len() < EVENTS_AT_ONCE, settled) {
@@ -172,6 +174,19 @@ impl Watcher {
         let shown = events.iter().map(|event| &event.receipt).filter(|receipt| self.seen.view.shows(receipt));
         self.ready.extend(shown.map(Receipt::to_wire));
         Ok(())
+    }
+
+    async fn is_settled(&mut self) -> Result<bool, Refusal> {
+        if let Some(id) = self.open {
+            let found = self.doors.engine.store().delivery(id).await.map_err(unavailable)?;
+            if found.is_some_and(|found| !is_final(&found.delivery)) {
+                return Ok(false);
+            }
+        }
+        let rows = deliveries(&self.doors, &self.seen).await?;
+        // The last: where recipients are served in turn, it stays open the longest.
+        self.open = rows.iter().rev().find(|row| !is_final(row)).map(|row| row.id);
+        Ok(self.open.is_none())
     }
 
     async fn wait(&mut self) -> Result<(), Status> {
