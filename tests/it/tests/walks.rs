@@ -3,6 +3,7 @@
 
 mod walks {
     mod bad_input;
+    mod broadcast;
     mod commands;
     mod full_disk;
     mod kills;
