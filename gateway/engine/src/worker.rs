@@ -314,7 +314,8 @@ impl Worker {
 
     fn finish(&mut self, done: Done) -> bool {
         self.leased.remove(&done.destination, &done.account, done.rows);
-        let gain = done.account != Account::Broadcast || self.leased.gains_by_broadcast(&self.engine, &done.destination);
+        let gain =
+            done.account != Account::Broadcast || self.leased.gains_by_broadcast(&self.engine, &done.destination);
         let Some(party) = done.destination.party() else { return gain };
         let down = matches!(done.sign, Sign::Down { .. });
         let (now, unit) = (self.engine.clock.steady(), self.engine.entropy.unit());
