@@ -57,7 +57,14 @@ pub async fn lease(rig: &mut Rig) -> Result<(), Finding> {
     let id = rig.queue(Letter::plain("Quyền giữ việc đã mất"))?;
     rig.wait_at_work(&id).await?;
     rig.stage.change(|state| state.lost.insert(id.clone()));
-    let gone = |state: &mut State| (!state.leased().contains(&id)).then_some(());
+    // That it is free now would not do: who waits for work may have it again already.
+    let gone = |state: &mut State| {
+        let is_lost = |call: &Call| match call {
+            Call::Expired { id: of } | Call::Heartbeat { id: of, held: false } => *of == id,
+            _ => false,
+        };
+        state.calls.iter().any(is_lost).then_some(())
+    };
     rig.wait("lose the lease", gone).await?;
     let lost = |call: &Call| matches!(call, Call::Heartbeat { id: of, held: false } if *of == id);
     let told = rig.stage.see(|state| position(state, lost));
