@@ -1,8 +1,9 @@
 //! Hands deliveries over: each becomes one folder that appears whole or not at all.
 //!
-//! The folder is written under `.lienthong/working`, every file synced, then renamed into `incoming/`. After that a small file under
-//! `.lienthong/taken` remembers the digest of the envelope, so that the second time is harmless even when the folder has been read and
-//! moved away by then.
+//! The folder is written under `.lienthong/working`, every file synced; then a small file under `.lienthong/taken` notes the digest of the
+//! envelope; then the folder is renamed into `incoming/`. A draft with a note is whole and only waits for its rename, at the next attempt or
+//! the next start. So the second time is harmless even when the folder has been read and moved away by then, and a process that dies between
+//! any two of these steps makes nothing appear twice.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -180,11 +181,12 @@ impl Target {
         }
     }
 
-    /// The digest of the envelope that was taken under this id before.
+    /// The digest of the envelope that was taken under this id before; what was noted and has not appeared yet appears now.
     fn earlier(&self) -> Result<Option<Digest>, AdapterError> {
         if let Some(text) = disk::read_if_there(&self.taken, 64)?
             && let Some(digest) = Digest::from_hex(&String::from_utf8_lossy(&text))
         {
+            self.appear()?;
             return Ok(Some(digest));
         }
         if !self.folder.exists() {
@@ -212,16 +214,43 @@ impl Target {
     fn publish(&self, digest: Digest) -> Result<Option<Digest>, AdapterError> {
         disk::sync_folder(&self.draft.join("parts"))?;
         disk::sync_folder(&self.draft)?;
-        if let Err(failed) = disk::rename(&self.draft, &self.folder) {
-            return match self.folder.exists() {
-                true => self.earlier(),
-                false => Err(failed),
-            };
+        disk::sync_folder(&self.working)?;
+        if self.folder.exists() {
+            return self.earlier();
         }
         disk::make_folder(self.taken.parent().unwrap_or(&self.taken))?;
         disk::write_whole(&self.working, &self.taken, digest.to_string().as_bytes())?;
+        self.appear()?;
         Ok(None)
     }
+
+    /// Renames a noted draft, if there is one, and makes that last.
+    fn appear(&self) -> Result<(), AdapterError> {
+        match fs::rename(&self.draft, &self.folder) {
+            Err(_) if !self.draft.exists() => {}
+            // It appeared before, by another writer.
+            Err(_) if self.folder.exists() => fs::remove_dir_all(&self.draft).map_err(disk::at(&self.draft))?,
+            renamed => renamed.map_err(disk::at(&self.folder))?,
+        }
+        disk::sync_folder(self.folder.parent().unwrap_or(&self.folder))
+    }
+}
+
+/// Lets every noted draft of an earlier process appear, and clears away the others.
+pub(crate) fn finish_drafts(layout: &Layout) -> Result<(), AdapterError> {
+    for entry in fs::read_dir(&layout.working).map_err(disk::at(&layout.working))? {
+        let path = entry.map_err(disk::at(&layout.working))?.path();
+        let id = path.file_name().and_then(|name| name.to_str()).and_then(DeliveryId::parse);
+        if let Some(target) = id.map(|id| Target::new(layout, id)) {
+            target.earlier()?;
+        }
+        let cleared = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        match cleared {
+            Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => return Err(disk::at(&path)(fault)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Streams one part into its file and checks size and digest on the way.

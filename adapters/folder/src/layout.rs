@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use adapters_sdk::AdapterError;
 use gateway_model::limits;
 
-use crate::disk;
+use crate::{deliver, disk};
 
 /// Names that the watched folder cannot have.
 pub(crate) const OWN_FOLDERS: [&str; 3] = ["incoming", "sent", "refused"];
@@ -38,7 +38,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Makes the folders, clears the working folder and forgets what is too old to matter.
+    /// Makes the folders, finishes what an earlier process noted, clears the rest of the working folder, and forgets what is too old to matter.
     pub(crate) fn open(root: &Path) -> Result<Self, AdapterError> {
         let own = root.join(".lienthong");
         let layout = Self {
@@ -51,9 +51,6 @@ impl Layout {
             sealed: own.join("sealed"),
             moving: own.join("moving"),
         };
-        if layout.working.exists() {
-            fs::remove_dir_all(&layout.working).map_err(disk::at(&layout.working))?;
-        }
         // The adapter's own notes are nobody else's to read; who reads deliveries is for the department's group and umask to say.
         fs::create_dir_all(root).map_err(disk::at(root))?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&own).map_err(disk::at(&own))?;
@@ -63,6 +60,7 @@ impl Layout {
         for folder in [&own, root] {
             disk::sync_folder(folder)?;
         }
+        deliver::finish_drafts(&layout)?;
         forget(&layout.taken, MEMORY)?;
         forget(&layout.sealed, MEMORY)?;
         Ok(layout)

@@ -114,6 +114,26 @@ async fn a_crash_between_appearing_and_remembering_leaves_one_delivery() {
 }
 
 #[tokio::test]
+async fn a_crash_between_noting_and_appearing_lets_it_appear_once() {
+    for is_restarted in [true, false] {
+        let (root, folder) = folder();
+        let delivery = delivery("x", &[("a", b"a")]);
+        assert_eq!(folder.deliver(&delivery).await, TAKEN);
+        let whole = incoming(&root);
+        let name = delivery.ids[0].to_string();
+        let shown = root.path().join("incoming").join(&name);
+        std::fs::rename(&shown, root.path().join(".lienthong/working").join(&name)).unwrap();
+        let folder = if is_restarted { reopen(&root) } else { folder };
+        assert_eq!(shown.exists(), is_restarted, "a start finishes what was noted");
+        assert_eq!(folder.deliver(&delivery).await, TAKEN);
+        assert_eq!(incoming(&root), whole);
+        std::fs::remove_dir_all(&shown).unwrap();
+        assert_eq!(reopen(&root).deliver(&delivery).await, TAKEN);
+        assert!(incoming(&root).is_empty(), "the clerk has taken it away: it never comes again");
+    }
+}
+
+#[tokio::test]
 async fn what_a_broken_attempt_left_does_not_reach_the_clerk() {
     let (root, folder) = folder();
     let delivery = delivery("x", &[("a", b"right")]);
