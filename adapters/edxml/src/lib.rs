@@ -4,7 +4,7 @@
 //! package ── intake ──▶ sealed envelope ──▶ gateway ──▶ … ──▶ gateway ──▶ handover ──▶ the same package
 //! ```
 //!
-//! [`format`] reads and writes packages and knows nothing else. `mapping` says what a package is as an envelope. `intake` and `handover` are the
+//! [`format`](mod@format) reads and writes packages and knows nothing else. `mapping` says what a package is as an envelope. `intake` and `handover` are the
 //! two ways; `ledger` remembers which document is which envelope. The doors are `folder`, [`hub::client`] and [`hub::server`].
 
 use std::path::Path;

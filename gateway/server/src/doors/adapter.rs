@@ -1,7 +1,7 @@
 //! AdapterService: the door of the workers, which pull the deliveries of their system's queues.
 //!
 //! The caller is a system, found anew on every request; a queue is open to one system. What is not the caller's and what is not there get
-//! one answer. [`asked`] reads what was asked, [`given`] writes what is handed out, [`download`] reads parts.
+//! one answer. `asked` reads what was asked, `given` writes what is handed out, `download` reads parts.
 
 mod asked;
 mod download;
