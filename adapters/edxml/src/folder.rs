@@ -18,12 +18,12 @@ use bytes::Bytes;
 use gateway_model::Timestamp;
 use gateway_model::id::DeliveryId;
 
-use crate::disk;
 use crate::format::{Defect, Fault};
 use crate::handover::{Handover, Stop};
 use crate::intake::{Intake, NotIn};
 use crate::ledger::Settlement;
 use crate::quarantine::{self, Quarantine};
+use adapters_sdk::disk;
 
 /// Files of one look.
 const FILES_MAX: usize = 10_000;

@@ -12,12 +12,12 @@ use prost::Message as _;
 use proto::v1;
 use tokio::io::AsyncReadExt as _;
 
-use crate::disk;
 use crate::format::{self, Fault, Limits, Skeleton, SkeletonError};
 use crate::intake::known_document;
 use crate::ledger::{KnownDocument, KnownEnvelope, Ledger, Role};
 use crate::mapping::{self, Fresh, FreshError, SKELETON_ROLE};
 use crate::organs::Organs;
+use adapters_sdk::disk;
 
 /// Makes packages of deliveries.
 pub(crate) struct Handover {

@@ -13,11 +13,11 @@ use prost::Message as _;
 use proto::v1;
 use tokio::sync::Mutex;
 
-use crate::disk;
 use crate::format::{self, Defect, Fault, Limits, Package};
 use crate::ledger::{AcceptedBefore, KnownDocument, KnownEnvelope, Ledger, derived_id, id_of};
 use crate::mapping::{self, CarriedPart, Meaning, Refers};
 use crate::organs::Organs;
+use adapters_sdk::disk;
 
 /// Packages that wait for their answer at one time, by their key.
 const LANES: usize = 16;

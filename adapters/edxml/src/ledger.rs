@@ -24,7 +24,7 @@ use gateway_model::{Digest, limits};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::disk;
+use adapters_sdk::disk;
 
 /// How long things are remembered: longer than any envelope lives.
 const MEMORY: Duration = Duration::from_secs(limits::ENVELOPE_LIFE_MAX.as_secs() + 30 * 86_400);

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters_sdk::disk;
 use adapters_sdk::{
     Absence, Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, Door, Health, Outcome, PrepareContext,
     Prepared, Room,
@@ -21,7 +22,6 @@ use gateway_model::Reason;
 use gateway_model::id::AgencyId;
 
 pub mod config;
-mod disk;
 mod folder;
 pub mod format;
 mod handover;

@@ -8,7 +8,7 @@ use adapters_sdk::{AdapterError, ConfigFault, PrepareContext};
 use gateway_model::id::AgencyId;
 use toml::Value;
 
-use crate::disk;
+use adapters_sdk::disk;
 
 /// Agencies that one adapter may name.
 const ORGANS_MAX: usize = 10_000;

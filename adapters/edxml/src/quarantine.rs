@@ -6,8 +6,8 @@ use adapters_sdk::AdapterError;
 use gateway_model::language::Language;
 use gateway_model::{Digest, Refusal};
 
-use crate::disk;
 use crate::format::Fault;
+use adapters_sdk::disk;
 
 /// Characters of a package's name that are kept.
 const NAME_CHARS_MAX: usize = 120;

@@ -19,8 +19,8 @@ use prost::Message;
 use proto::v1;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::disk;
 use crate::layout::Layout;
+use adapters_sdk::disk;
 
 mod name;
 mod summary;

@@ -20,8 +20,8 @@ use adapters_sdk::{AdapterError, ConfigFault, Door, NewPart, Submitted};
 use gateway_model::{Digest, Refusal, Timestamp};
 
 use crate::config::{Outgoing, SealFiles};
-use crate::disk;
 use crate::layout::Layout;
+use adapters_sdk::disk;
 
 mod description;
 mod item;

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use adapters_sdk::AdapterError;
 use gateway_model::limits;
 
-use crate::{deliver, disk};
+use crate::deliver;
+use adapters_sdk::disk;
 
 /// Names that the watched folder cannot have.
 pub(crate) const OWN_FOLDERS: [&str; 3] = ["incoming", "sent", "refused"];

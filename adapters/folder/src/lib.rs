@@ -15,6 +15,7 @@
 
 use std::sync::Arc;
 
+use adapters_sdk::disk;
 use adapters_sdk::{
     Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, Door, Health, Outcome, PrepareContext, Prepared,
 };
@@ -22,7 +23,6 @@ use async_trait::async_trait;
 
 pub mod config;
 mod deliver;
-mod disk;
 mod door;
 #[cfg(test)]
 mod fixture;

@@ -1,24 +1,12 @@
 //! Files that are there whole or not at all, and last.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use adapters_sdk::AdapterError;
-
-/// Runs work on the disk beside the async tasks. It ends even when the caller stops waiting.
-pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AdapterError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|broken| AdapterError::Other(format!("work on the disk broke off: {broken}")))
-}
-
-/// Names the file in an error.
-pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> AdapterError + use<> {
-    let path = path.to_owned();
-    move |source| AdapterError::File { path, source }
-}
+pub(crate) use adapters_sdk::disk::{at, rename, run, sync_folder, write};
 
 /// Makes a folder with its parents, readable by nobody else, and makes its name last.
 pub(crate) fn make_folder(folder: &Path) -> Result<(), AdapterError> {
@@ -41,20 +29,8 @@ pub(crate) fn clear_folder(folder: &Path) -> Result<(), AdapterError> {
 /// Writes a file so that it is there whole or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
     let draft = path.with_extension("new");
-    let mut file = File::create(&draft).map_err(at(&draft))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(&draft))?;
+    write(&draft, bytes)?;
     rename(&draft, path)
-}
-
-/// Renames and syncs the folder that got the new name.
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), AdapterError> {
-    fs::rename(from, to).map_err(at(to))?;
-    sync_folder(to.parent().unwrap_or(to))
-}
-
-/// Makes names in a folder last.
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), AdapterError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }
 
 /// Reads a file of at most `max` bytes; `None` when there is none.

@@ -21,6 +21,7 @@ use tokio::io::AsyncRead;
 
 pub use crate::lease::{Absence, LeaseHold, LeaseLost, Room, Settled};
 
+pub mod disk;
 pub mod lease;
 pub mod mailbox;
 pub mod outbound;

@@ -19,12 +19,12 @@ use http::{HeaderValue, Method, Uri, header};
 use serde::de::DeserializeOwned;
 
 use super::{Answer, Parameters, ReceivedItem, SERVICE, SentItem};
-use crate::disk;
 use crate::format::keep_recipient;
 use crate::handover::{Handover, Outgoing, Stop};
 use crate::intake::{Intake, NotIn};
 use crate::ledger::Settlement;
 use crate::quarantine::{self, Quarantine};
+use adapters_sdk::disk;
 
 /// Bytes of an answer that is no package.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;

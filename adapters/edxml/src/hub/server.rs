@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Answer;
-use crate::disk;
 use crate::handover::{Handover, Outgoing, Stop};
 use crate::intake::Intake;
 use crate::ledger::Settlement;
+use adapters_sdk::disk;
 
 mod guard;
 mod multipart;

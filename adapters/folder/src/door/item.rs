@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use adapters_sdk::AdapterError;
 use gateway_model::limits;
 
-use crate::disk;
+use adapters_sdk::disk;
 
 /// Names in the watched folder that are looked at in one look; the others get their turn when these are gone.
 const NAMES_MAX: usize = 10_000;

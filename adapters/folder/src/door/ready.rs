@@ -20,7 +20,7 @@ use super::description::{self, Given, Written, WrittenFile, wrong};
 use super::item::{Item, ItemKind};
 use crate::config::Outgoing;
 use crate::deliver::SIGNED_BYTES_MAX;
-use crate::disk;
+use adapters_sdk::disk;
 
 /// Bytes of a description.
 const DESCRIPTION_BYTES_MAX: u64 = 64 * 1024;

@@ -14,8 +14,8 @@ use gateway_model::{Digest, Refusal};
 use serde::{Deserialize, Serialize};
 
 use super::item::Item;
-use crate::disk;
 use crate::layout::Layout;
+use adapters_sdk::disk;
 
 /// Bytes of a note.
 const NOTE_BYTES_MAX: u64 = 4 * 1024 * 1024;

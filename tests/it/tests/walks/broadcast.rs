@@ -73,10 +73,11 @@ async fn a_broadcast_to_every_commune_is_handed_over_while_single_files_keep_the
     }
 }
 
-/// All communes; fewer where the program is not compiled for speed, or the tests have to be quick.
+/// All communes when the tests are asked to be full; fewer where the program is not compiled for speed, or the tests have to be quick.
 fn recipients() -> usize {
     match std::env::var("LIENTHONG_TESTS").as_deref() {
         Ok("quick") => COMMUNES.div_ceil(10),
+        Ok("full") => COMMUNES,
         _ if cfg!(debug_assertions) => COMMUNES.div_ceil(3),
         _ => COMMUNES,
     }

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use super::super::{Answer, ReceivedItem, SERVICE, SentItem};
 use super::guard::Call;
 use super::{HubServer, multipart};
-use crate::disk;
 use crate::format::local_time_text;
 use crate::intake::NotIn;
 use crate::ledger::Settlement;
+use adapters_sdk::disk;
 
 /// Packages that lie ready for one agency.
 const READY_MAX: usize = 32;

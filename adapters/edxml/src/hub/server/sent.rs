@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use adapters_sdk::AdapterError;
 
 use super::super::SentItem;
-use crate::disk;
+use adapters_sdk::disk;
 
 /// Items of a list.
 const ITEMS_MAX: usize = 1_000;

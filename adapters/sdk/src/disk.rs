@@ -1,33 +1,42 @@
-//! Writes that are on the disk when they return, as the other doors of this house make them.
+//! Writes that are on the disk when they return: what adapters keep, they keep through a crash.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use adapters_sdk::AdapterError;
+use crate::AdapterError;
 
-/// Runs blocking work aside.
-pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AdapterError> {
+/// Runs blocking work aside. It ends even when the caller stops waiting.
+///
+/// # Errors
+/// When the work breaks down.
+pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AdapterError> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|broken| AdapterError::Other(format!("work on the disk broke off: {broken}")))
 }
 
 /// Names the file in an error.
-pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> AdapterError + use<> {
+pub fn at(path: &Path) -> impl FnOnce(io::Error) -> AdapterError + use<> {
     let path = path.to_owned();
     move |source| AdapterError::File { path, source }
 }
 
 /// Writes a file and syncs it; its folder is the caller's to sync.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
+///
+/// # Errors
+/// The file's.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
     let mut file = File::create(path).map_err(at(path))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))
 }
 
 /// Writes a file so that it is there whole or not at all: into `working` first, then renamed.
-pub(crate) fn write_whole(working: &Path, path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
+///
+/// # Errors
+/// The file's or its folder's.
+pub fn write_whole(working: &Path, path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
     // Two writers of one file do not meet in one draft.
     static DRAFTS: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -38,18 +47,27 @@ pub(crate) fn write_whole(working: &Path, path: &Path, bytes: &[u8]) -> Result<(
 }
 
 /// Renames and syncs the folder that got the new name.
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), AdapterError> {
+///
+/// # Errors
+/// The new name's.
+pub fn rename(from: &Path, to: &Path) -> Result<(), AdapterError> {
     fs::rename(from, to).map_err(at(to))?;
     sync_folder(to.parent().unwrap_or(to))
 }
 
 /// Makes names in a folder last.
-pub(crate) fn sync_folder(folder: &Path) -> Result<(), AdapterError> {
+///
+/// # Errors
+/// The folder's.
+pub fn sync_folder(folder: &Path) -> Result<(), AdapterError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
 }
 
 /// Makes a folder with its parents, and makes its name last.
-pub(crate) fn make_folder(folder: &Path) -> Result<(), AdapterError> {
+///
+/// # Errors
+/// The folder's.
+pub fn make_folder(folder: &Path) -> Result<(), AdapterError> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -58,7 +76,10 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), AdapterError> {
 }
 
 /// Reads a file of at most `max` bytes; `None` when it is longer.
-pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, AdapterError> {
+///
+/// # Errors
+/// The file's.
+pub fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, AdapterError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(at(path))?;
     file.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(at(path))?;
@@ -66,7 +87,10 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Option<Vec<u8>>, AdapterErro
 }
 
 /// The same, but `None` also when there is no such file.
-pub(crate) fn read_if_there(path: &Path, max: u64) -> Result<Option<Vec<u8>>, AdapterError> {
+///
+/// # Errors
+/// The file's.
+pub fn read_if_there(path: &Path, max: u64) -> Result<Option<Vec<u8>>, AdapterError> {
     match read(path, max) {
         Err(AdapterError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         read => read,
