@@ -231,7 +231,7 @@ impl Story {
         let system = self.local.folder.join("system.toml");
         std::fs::write(&system, toml::to_string(&self.local.system_profile(&commune.id)?)?)?;
         let letter = self.local.folder.join("cong-van.txt");
-        std::fs::write(&letter, "Kính gửi Văn phòng đăng ký đất đai: đề nghị cho biết tình trạng hồ sơ.\n")?;
+        std::fs::write(&letter, "Kính gửi Ủy ban nhân dân tỉnh: đề nghị cho biết lịch họp giao ban.\n")?;
         self.narrator.step(
             "Ba trục liên thông vẫn đang chạy; thử bốn lệnh (Ctrl-C để dừng):",
             "The three gateways keep running; four commands to try (Ctrl-C ends):",
@@ -245,9 +245,9 @@ impl Story {
         self.narrator
             .line(format!("{program} receipt verify {folder}/receipts.bin --directory {folder}/directory.bin"));
         self.narrator.line(format!(
-            "{program} send {letter} --from {} --to {} --subject 'Hỏi tình trạng hồ sơ' --certificate {} --key {} --outbox {folder} --profile {system}",
+            "{program} send {letter} --from {} --to {} --subject 'Hỏi lịch họp giao ban' --certificate {} --key {} --outbox {folder} --profile {system}",
             code_of(province, &commune.id),
-            code_of(province, &province.cast.land_office),
+            code_of(province, &province.cast.province),
             commune.seal.certificate.display(),
             commune.seal.key.display(),
         ));
