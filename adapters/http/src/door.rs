@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use adapters_sdk::outbound::{Outbound, OutboundError, Request};
 use adapters_sdk::seal::Sealer;
+use adapters_sdk::seal::written::{Given, wrong};
 use adapters_sdk::{AdapterError, Door, NewPart};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,7 +29,7 @@ mod written;
 use crate::config::In;
 use crate::disk;
 use crate::ledger::{Entry, Ledger, id_of};
-use written::{Given, PartFrom, Written, wrong};
+use written::{PartFrom, Written};
 
 /// Bytes of an idempotency key.
 const KEY_BYTES_MAX: usize = 255;

@@ -80,7 +80,7 @@ impl Ledger {
     /// Keeps the entry; durable when this returns.
     pub(crate) fn keep(&self, id: EnvelopeId, entry: &Entry) -> Result<(), AdapterError> {
         let bytes = serde_json::to_vec(entry).map_err(|fault| AdapterError::Other(fault.to_string()))?;
-        disk::write_whole(&self.path(id), &bytes)
+        disk::replace(&self.path(id), &bytes)
     }
 
     /// Forgets an envelope that the gateway will never accept: a corrected request may take its key.

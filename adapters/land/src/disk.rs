@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use adapters_sdk::AdapterError;
-pub(crate) use adapters_sdk::disk::{at, rename, run, sync_folder, write};
+pub(crate) use adapters_sdk::disk::{at, rename, replace, run, sync_folder};
 
 /// Makes a folder with its parents, readable by nobody else, and makes its name last.
 pub(crate) fn make_folder(folder: &Path) -> Result<(), AdapterError> {
@@ -24,13 +24,6 @@ pub(crate) fn clear_folder(folder: &Path) -> Result<(), AdapterError> {
         fs::remove_file(&path).map_err(at(&path))?;
     }
     Ok(())
-}
-
-/// Writes a file so that it is there whole or not at all.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
-    let draft = path.with_extension("new");
-    write(&draft, bytes)?;
-    rename(&draft, path)
 }
 
 /// Reads a file of at most `max` bytes; `None` when there is none.

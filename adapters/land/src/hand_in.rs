@@ -79,7 +79,7 @@ impl State {
         // On the disk before it is submitted, so that the repeat after a crash has the same bytes.
         disk::run({
             let (path, signed) = (path.clone(), signed.clone());
-            move || disk::write_whole(&path, &signed)
+            move || disk::replace(&path, &signed)
         })
         .await??;
         match door.submit(signed).await {

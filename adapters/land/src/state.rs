@@ -94,7 +94,7 @@ impl State {
     /// Whether the disk takes a file now.
     pub(crate) fn probe(&self) -> Result<(), AdapterError> {
         let path = self.folder.join("aside").join("probe");
-        disk::write_whole(&path, b"probe")?;
+        disk::replace(&path, b"probe")?;
         disk::remove(&path)
     }
 
@@ -134,7 +134,7 @@ fn keep(
         "en": refusal.in_words(Language::En),
         "body": String::from_utf8_lossy(body),
     });
-    disk::write_whole(&path, format!("{kept:#}\n").as_bytes())?;
+    disk::replace(&path, format!("{kept:#}\n").as_bytes())?;
     Ok(Some(digest))
 }
 

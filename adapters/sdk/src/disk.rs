@@ -46,6 +46,16 @@ pub fn write_whole(working: &Path, path: &Path, bytes: &[u8]) -> Result<(), Adap
     rename(&draft, path)
 }
 
+/// The same for a file that has one writer: its draft stands beside it.
+///
+/// # Errors
+/// The file's or its folder's.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), AdapterError> {
+    let draft = path.with_extension("new");
+    write(&draft, bytes)?;
+    rename(&draft, path)
+}
+
 /// Renames and syncs the folder that got the new name.
 ///
 /// # Errors

@@ -24,6 +24,7 @@ pub mod config;
 mod der;
 pub mod describe;
 pub mod pkcs11;
+pub mod written;
 
 use pkcs11::{Token, TokenError, TokenSettings};
 

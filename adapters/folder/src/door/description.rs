@@ -11,13 +11,12 @@
 //! ```
 
 use std::path::Path;
-use std::time::Duration;
 
-use adapters_sdk::seal::describe::{Content, Description};
-use adapters_sdk::settings::parse_span;
-use gateway_model::envelope::{Case, Part, Priority, Reference};
-use gateway_model::id::{AgencyId, EnvelopeId};
-use gateway_model::{Digest, Reason, Refusal, Timestamp, limits};
+use adapters_sdk::seal::describe::Description;
+use adapters_sdk::seal::written::{self, Given, Kind, Texts, WrittenReference, wrong};
+use gateway_model::Refusal;
+use gateway_model::envelope::Priority;
+use gateway_model::id::EnvelopeId;
 use serde::Deserialize;
 
 /// A description as written.
@@ -64,23 +63,6 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-#[derive(Deserialize, Clone, Copy, Default, Debug)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    #[default]
-    Document,
-    Dossier,
-    Status,
-}
-
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-struct WrittenReference {
-    sender: String,
-    id: String,
-    sha256: Option<String>,
-}
-
 /// One file to send: its name, or its name with what it is for.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(untagged)]
@@ -124,20 +106,6 @@ impl WrittenFile {
     }
 }
 
-/// What the adapter adds to what is written.
-pub(super) struct Given<'a> {
-    /// An id for a drop that does not say its own.
-    pub id: EnvelopeId,
-    /// The sender of one that does not say.
-    pub from: Option<&'a AgencyId>,
-    /// The instant of sealing.
-    pub created_at: Timestamp,
-    /// Life of one that does not say.
-    pub expires_in: Duration,
-    /// The parts.
-    pub parts: Vec<Part>,
-}
-
 /// Reads the description in `file`.
 pub(super) fn read(file: &Path, bytes: &[u8]) -> Result<Written, Refusal> {
     let file = file.file_name().unwrap_or_default().to_string_lossy();
@@ -156,56 +124,33 @@ impl Written {
             Some(text) => EnvelopeId::parse(text).map_err(|fault| wrong("id", &fault.to_string()))?,
             None => given.id,
         };
-        let from = match (&self.from, given.from) {
-            (Some(from), _) => from.clone(),
-            (None, Some(agency)) => agency.to_string(),
-            (None, None) => return Err(wrong("from", "is missing, and the adapter serves more than one agency")),
+        let from = given.sender(self.from.as_deref())?;
+        let expires_at = given.expires_at(self.expires_in.as_deref())?;
+        let texts = Texts {
+            subject: self.subject,
+            code: self.code,
+            type_name: self.type_name,
+            promulgated_on: self.promulgated_on,
+            due_on: self.due_on,
+            state: self.state,
         };
-        let life = match &self.expires_in {
-            Some(text) => parse_span(text).filter(|life| !life.is_zero() && *life <= limits::ENVELOPE_LIFE_MAX),
-            None => Some(given.expires_in),
-        };
-        let life = life.ok_or_else(|| wrong("expires_in", "is no span of time from 1s to 366d"))?;
         Ok(Description {
             id,
             from,
             priority: priority(&self.priority)?,
-            in_reply_to: self.in_reply_to.as_ref().map(|written| reference("in_reply_to", written)).transpose()?,
-            supersedes: self.supersedes.as_ref().map(|written| reference("supersedes", written)).transpose()?,
-            case: self.case(),
+            in_reply_to: self.in_reply_to.as_ref().map(|written| written.read("in_reply_to")).transpose()?,
+            supersedes: self.supersedes.as_ref().map(|written| written.read("supersedes")).transpose()?,
+            case: written::case(self.file_code, self.issuer, self.procedure, self.step),
             created_at: given.created_at,
-            expires_at: given.created_at.plus(life),
+            expires_at,
+            content: self.kind.content(texts, given.created_at),
             parts: given.parts,
-            content: match self.kind {
-                Kind::Document => Content::Document {
-                    code: self.code,
-                    type_name: self.type_name,
-                    subject: self.subject,
-                    promulgated_on: self.promulgated_on,
-                },
-                Kind::Dossier => Content::Dossier { subject: self.subject, due_on: self.due_on, state: self.state },
-                Kind::Status => Content::Status { code: self.code, description: self.subject, at: given.created_at },
-            },
             to: match self.to {
                 OneOrMany::One(agency) => vec![agency],
                 OneOrMany::Many(agencies) => agencies,
             },
         })
     }
-
-    fn case(&self) -> Option<Case> {
-        (!self.file_code.is_empty() || !self.procedure.is_empty()).then(|| Case {
-            file_code: self.file_code.clone(),
-            issuer: self.issuer.clone(),
-            procedure_code: self.procedure.clone(),
-            step: self.step.clone(),
-        })
-    }
-}
-
-/// A refusal about the description itself.
-pub(super) fn wrong(field: &str, problem: &str) -> Refusal {
-    Refusal::new(Reason::RequestMalformed).at(field).saw(problem)
 }
 
 fn priority(text: &str) -> Result<Priority, Refusal> {
@@ -219,15 +164,4 @@ fn priority(text: &str) -> Result<Priority, Refusal> {
             Err(wrong("priority", &format!("{other} is none of normal, urgent, very-urgent, express, express-timed")))
         }
     }
-}
-
-fn reference(field: &str, written: &WrittenReference) -> Result<Reference, Refusal> {
-    let id = EnvelopeId::parse(&written.id).map_err(|fault| wrong(&format!("{field}.id"), &fault.to_string()))?;
-    let digest = match &written.sha256 {
-        Some(hex) => Some(
-            Digest::from_hex(hex).ok_or_else(|| wrong(&format!("{field}.sha256"), "is no SHA-256 in hexadecimal"))?,
-        ),
-        None => None,
-    };
-    Ok(Reference { sender: written.sender.clone(), id, digest })
 }

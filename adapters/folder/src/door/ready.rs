@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use adapters_sdk::AdapterError;
+use adapters_sdk::seal::written::{Given, wrong};
 use adapters_sdk::seal::{Sealer, describe};
 use bytes::Bytes;
 use gateway_model::envelope::{Part, SignatureRole};
@@ -16,7 +17,7 @@ use gateway_model::{Digest, Reason, Refusal, Timestamp, limits};
 use prost::Message;
 use proto::v1;
 
-use super::description::{self, Given, Written, WrittenFile, wrong};
+use super::description::{self, Written, WrittenFile};
 use super::item::{Item, ItemKind};
 use crate::config::Outgoing;
 use crate::deliver::SIGNED_BYTES_MAX;

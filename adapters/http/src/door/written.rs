@@ -1,14 +1,11 @@
 //! An envelope as a caller writes it in JSON, and the description that it means.
 
-use std::time::Duration;
-
-use adapters_sdk::seal::describe::{Content, Description, media_type};
-use adapters_sdk::settings::parse_span;
+use adapters_sdk::seal::describe::{Description, media_type};
+use adapters_sdk::seal::written::{self, Given, Kind, Texts, WrittenReference, wrong};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gateway_model::envelope::{Case, Part, Priority, Reference};
-use gateway_model::id::{AgencyId, EnvelopeId};
-use gateway_model::{Digest, Reason, Refusal, Timestamp, limits};
+use gateway_model::envelope::{Part, Priority};
+use gateway_model::{Digest, Reason, Refusal, limits};
 use http::Uri;
 use serde::Deserialize;
 
@@ -49,23 +46,6 @@ pub(super) struct Written {
     pub parts: Vec<WrittenPart>,
 }
 
-#[derive(Deserialize, Clone, Copy, Default, Debug)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    #[default]
-    Document,
-    Dossier,
-    Status,
-}
-
-#[derive(Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-struct WrittenReference {
-    sender: String,
-    id: String,
-    sha256: Option<String>,
-}
-
 /// A part: its bytes, or where they are.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
@@ -83,15 +63,6 @@ pub(super) struct WrittenPart {
 pub(super) enum PartFrom {
     Value(Vec<u8>),
     Link(Uri),
-}
-
-/// What the adapter adds to what is written.
-pub(super) struct Given<'a> {
-    pub id: EnvelopeId,
-    pub from: Option<&'a AgencyId>,
-    pub created_at: Timestamp,
-    pub expires_in: Duration,
-    pub parts: Vec<Part>,
 }
 
 /// Reads the body of a request.
@@ -138,58 +109,28 @@ impl WrittenPart {
 impl Written {
     /// The full description.
     pub(super) fn complete(self, given: Given<'_>) -> Result<Description, Refusal> {
-        let from = match (&self.from, given.from) {
-            (Some(from), _) => from.clone(),
-            (None, Some(agency)) => agency.to_string(),
-            (None, None) => return Err(wrong("from", "is missing, and the adapter serves more than one agency")),
+        let from = given.sender(self.from.as_deref())?;
+        let expires_at = given.expires_at(self.expires_in.as_deref())?;
+        let texts = Texts {
+            subject: self.subject,
+            code: self.code,
+            type_name: self.type_name,
+            promulgated_on: self.promulgated_on,
+            due_on: self.due_on,
+            state: self.state,
         };
-        let life = match &self.expires_in {
-            Some(text) => parse_span(text).filter(|life| !life.is_zero() && *life <= limits::ENVELOPE_LIFE_MAX),
-            None => Some(given.expires_in),
-        };
-        let life = life.ok_or_else(|| wrong("expires_in", "is no span of time from 1s to 366d"))?;
         Ok(Description {
             id: given.id,
             from,
             priority: Priority::from_rank(self.priority).ok_or_else(|| wrong("priority", "is not from 0 to 4"))?,
-            in_reply_to: self.in_reply_to.as_ref().map(|r| reference("in_reply_to", r)).transpose()?,
-            supersedes: self.supersedes.as_ref().map(|r| reference("supersedes", r)).transpose()?,
-            case: self.case(),
+            in_reply_to: self.in_reply_to.as_ref().map(|written| written.read("in_reply_to")).transpose()?,
+            supersedes: self.supersedes.as_ref().map(|written| written.read("supersedes")).transpose()?,
+            case: written::case(self.file_code, self.issuer, self.procedure, self.step),
             created_at: given.created_at,
-            expires_at: given.created_at.plus(life),
+            expires_at,
+            content: self.kind.content(texts, given.created_at),
             parts: given.parts,
-            content: match self.kind {
-                Kind::Document => Content::Document {
-                    code: self.code,
-                    type_name: self.type_name,
-                    subject: self.subject,
-                    promulgated_on: self.promulgated_on,
-                },
-                Kind::Dossier => Content::Dossier { subject: self.subject, due_on: self.due_on, state: self.state },
-                Kind::Status => Content::Status { code: self.code, description: self.subject, at: given.created_at },
-            },
             to: self.to,
         })
     }
-
-    fn case(&self) -> Option<Case> {
-        (!self.file_code.is_empty() || !self.procedure.is_empty()).then(|| Case {
-            file_code: self.file_code.clone(),
-            issuer: self.issuer.clone(),
-            procedure_code: self.procedure.clone(),
-            step: self.step.clone(),
-        })
-    }
-}
-
-/// A refusal about the request itself.
-pub(super) fn wrong(field: &str, problem: &str) -> Refusal {
-    Refusal::new(Reason::RequestMalformed).at(field).saw(problem)
-}
-
-fn reference(field: &str, written: &WrittenReference) -> Result<Reference, Refusal> {
-    let id = EnvelopeId::parse(&written.id).map_err(|fault| wrong(&format!("{field}.id"), &fault.to_string()))?;
-    let no_digest = || wrong(&format!("{field}.sha256"), "is no SHA-256 in hexadecimal");
-    let digest = written.sha256.as_ref().map(|hex| Digest::from_hex(hex).ok_or_else(no_digest)).transpose()?;
-    Ok(Reference { sender: written.sender.clone(), id, digest })
 }

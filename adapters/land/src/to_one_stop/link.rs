@@ -66,7 +66,7 @@ impl Links {
                 let mut bytes = [0; KEY_BYTES];
                 aws_lc_rs::rand::fill(&mut bytes)
                     .map_err(|_| AdapterError::Other("the machine has no random numbers".to_owned()))?;
-                disk::write_whole(&path, &bytes)?;
+                disk::replace(&path, &bytes)?;
                 bytes.to_vec()
             }
         };
@@ -102,7 +102,7 @@ impl Links {
         // The note comes last: what has a note is whole.
         let kept = disk::run(move || {
             let bytes = serde_json::to_vec(&note).map_err(|fault| AdapterError::Other(fault.to_string()))?;
-            disk::write_whole(&shelf.folder.join(format!("{token}.json")), &bytes)
+            disk::replace(&shelf.folder.join(format!("{token}.json")), &bytes)
         });
         flat(kept.await)?;
         Ok(url)
