@@ -7,16 +7,20 @@ mod consistency;
 mod succession;
 #[cfg(test)]
 mod tests;
+mod timetable;
 
 use std::collections::HashMap;
 
 use crate::agency::{Agency, Gateway, Operator, System};
+use crate::calendar::Calendar;
 use crate::hash::Digest;
 use crate::id::{AgencyId, GatewayId, OperatorId, SystemId};
+use crate::procedure::Procedure;
 use crate::time::Timestamp;
 
 pub use consistency::DirectoryFault;
 pub use succession::Serving;
+pub use timetable::{calendar_name, procedure_name};
 
 /// A trust anchor with its profile (see `Anchor` of the wire).
 #[derive(Clone, Debug)]
@@ -65,6 +69,10 @@ pub struct DirectoryContent {
     pub intermediates: Vec<Vec<u8>>,
     /// Certificate revocation lists, DER.
     pub crls: Vec<Vec<u8>>,
+    /// Calendars, older versions too.
+    pub calendars: Vec<Calendar>,
+    /// Procedures, older versions too.
+    pub procedures: Vec<Procedure>,
 }
 
 /// The party behind a TLS certificate.
@@ -99,6 +107,7 @@ pub struct Directory {
     gateway_by_id: HashMap<GatewayId, usize>,
     operator_by_id: HashMap<OperatorId, usize>,
     party_by_certificate: HashMap<Digest, Party>,
+    timetable: timetable::Timetable,
 }
 
 impl Directory {
@@ -114,6 +123,7 @@ impl Directory {
             agency_by_id: content.agencies.iter().enumerate().map(|(i, a)| (a.id.to_string(), i)).collect(),
             agencies_by_code: codes(&content.agencies),
             party_by_certificate: HashMap::new(),
+            timetable: timetable::Timetable::new(&content),
             content,
         };
         for (party, certificate) in certificates(&directory.content) {
@@ -193,6 +203,23 @@ impl Directory {
             at = agency.parent.as_ref().and_then(|parent| self.agency(parent));
         }
         None
+    }
+
+    /// Whether two gateways speak with each other: one is the other's parent, or either declares a direct link.
+    pub fn are_neighbours(&self, one: &GatewayId, other: &GatewayId) -> bool {
+        let leads = |from: &GatewayId, to: &GatewayId| {
+            self.gateway(from).is_some_and(|gateway| gateway.parent.as_ref() == Some(to) || gateway.direct_links.contains(to))
+        };
+        self.gateway(one).is_some() && self.gateway(other).is_some() && (leads(one, other) || leads(other, one))
+    }
+
+    /// The gateways that `id` speaks with: the parent first, then by id.
+    pub fn neighbours(&self, id: &GatewayId) -> Vec<&Gateway> {
+        let parent = self.gateway(id).and_then(|gateway| gateway.parent.as_ref());
+        let mut neighbours: Vec<&Gateway> =
+            self.content.gateways.iter().filter(|gateway| gateway.id != *id && self.are_neighbours(id, &gateway.id)).collect();
+        neighbours.sort_by_key(|gateway| (parent != Some(&gateway.id), &gateway.id));
+        neighbours
     }
 
     /// The gateways from `id` up to the top, `id` first. Longer than 64 only when the links lead in a circle.

@@ -71,6 +71,10 @@ text_id! {
     /// Id of an operator.
     OperatorId
 }
+text_id! {
+    /// Id of a calendar; its versions share it.
+    CalendarId
+}
 
 fn check_text(text: &str) -> Result<(), IdError> {
     if text.is_empty() || text.len() > limits::ID_BYTES_MAX {

@@ -1,9 +1,11 @@
 //! The nouns of the gateway. No I/O, no clock, no wire format: time, trust and randomness are arguments.
 //!
 //! Read in this order: [`id`] and [`agency`] say who, [`directory`] says who speaks for whom and which way, [`envelope`] is what travels,
-//! [`state`] is where it is, [`outcome`] is what a hand-over led to, [`reason`] is why something did not go on.
+//! [`state`] is where it is, [`outcome`] is what a hand-over led to, [`reason`] is why something did not go on,
+//! [`cause`] is what a person has to do something about.
 
 pub mod agency;
+pub mod cause;
 pub mod directory;
 pub mod envelope;
 pub mod hash;
@@ -12,11 +14,13 @@ pub mod language;
 pub mod limits;
 pub mod note;
 pub mod outcome;
+pub mod procedure;
 pub mod reason;
 pub mod state;
 pub mod time;
 pub mod working_time;
 
+pub use cause::Cause;
 pub use hash::Digest;
 pub use reason::{Reason, Refusal};
 pub use time::Timestamp;

@@ -56,3 +56,17 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// How long leases of one hand-over may be extended in all.
 pub const LEASE_EXTENDED_MAX: Duration = Duration::from_secs(6 * 3600);
+/// Versions of calendars in one directory.
+pub const CALENDARS_MAX: usize = 4_096;
+/// Spans of office hours in a day.
+pub const OFFICE_HOURS_MAX: usize = 8;
+/// Versions of procedures in one directory: the national catalogue has some 6,000 procedures.
+pub const PROCEDURES_MAX: usize = 100_000;
+/// Steps of one procedure.
+pub const PROCEDURE_STEPS_MAX: usize = 256;
+/// Days that a procedure may take.
+pub const LIMIT_DAYS_MAX: u32 = 3_660;
+/// Working hours that a step of a procedure may take.
+pub const LIMIT_HOURS_MAX: u32 = 8 * LIMIT_DAYS_MAX;
+/// Facts of one file that its custody is made of.
+pub const CASE_FACTS_MAX: usize = 8_192;

@@ -280,6 +280,8 @@ reasons! {
     ReceiptOverdue = ("RECEIPT_OVERDUE", "receipt_overdue", FailedPrecondition),
     /// The signer's certificate was revoked after acceptance.
     TrustChanged = ("TRUST_CHANGED", "trust_changed", FailedPrecondition),
+    /// An operator paused the destination.
+    DestinationPaused = ("DESTINATION_PAUSED", "destination_paused", Unavailable),
     /// An operator holds it.
     HeldByOperator = ("HELD_BY_OPERATOR", "held_by_operator", FailedPrecondition),
     /// It was not delivered before expires_at.

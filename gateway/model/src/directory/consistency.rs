@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Directory, certificates};
+use super::{Directory, certificates, timetable};
 use crate::agency::Agency;
+use crate::day::Day;
 use crate::hash::Digest;
 use crate::id::AgencyId;
 use crate::time::Validity;
@@ -58,6 +59,43 @@ pub enum DirectoryFault {
         /// Who claims it as well.
         second: String,
     },
+    /// Office hours that are none.
+    #[error("the office hours of {0} are empty, out of order, or not inside of one day")]
+    OfficeHours(String),
+    /// A day on which nobody works and people do.
+    #[error("{calendar} has {day} as a day off and as a make-up day")]
+    OffAndMadeUp {
+        /// The calendar.
+        calendar: String,
+        /// The day.
+        day: Day,
+    },
+    /// Two versions of one calendar or procedure of which nobody can say which is in force.
+    #[error("{first} and {second} are in force on the same days")]
+    VersionsOverlap {
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Two calendars for one agency on one day.
+    #[error("{first} and {second} both hold for {holder}")]
+    TwoCalendars {
+        /// The agency, or `everybody`.
+        holder: String,
+        /// One.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A procedure with one step twice.
+    #[error("{procedure} has the step {step} twice")]
+    StepTwice {
+        /// The procedure.
+        procedure: String,
+        /// The step.
+        step: String,
+    },
 }
 
 /// Every fault of `directory`, which is indexed but not yet trusted to hold together.
@@ -69,6 +107,7 @@ pub(super) fn faults(directory: &Directory) -> Vec<DirectoryFault> {
     check_links(directory, &mut faults);
     check_circles(directory, &mut faults);
     check_validity(directory, &mut faults);
+    timetable::faults(directory, &mut faults);
     faults
 }
 

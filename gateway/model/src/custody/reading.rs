@@ -1,0 +1,83 @@
+//! What an accepted envelope says of the file it belongs to.
+
+use super::{Fact, Meaning};
+use crate::day::Day;
+use crate::envelope::ContentKind;
+use crate::id::{AgencyId, DeliveryId};
+use crate::time::Timestamp;
+
+/// An envelope of a file, as the first gateway accepted it, with the names resolved.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'e> {
+    /// Sender.
+    pub from: &'e AgencyId,
+    /// Its deliveries and who gets each.
+    pub to: &'e [(DeliveryId, AgencyId)],
+    /// `Case.issuer`: the desk that issued the file code; `None` when it is empty, which means the sender.
+    pub issuer: Option<&'e AgencyId>,
+    /// `Case.step`.
+    pub step: &'e str,
+    /// Which arm of `content`.
+    pub kind: ContentKind,
+    /// `Status.code` or `Dossier.state`, raw.
+    pub code: &'e str,
+    /// `Status.at`, when there is one.
+    pub said_at: Option<Timestamp>,
+    /// `Dossier.due_on`, when it is a day ([`Day::parse`]).
+    pub due_on: Option<Day>,
+    /// `created_at`.
+    pub made_at: Timestamp,
+    /// When the first gateway accepted it: the time of its ACCEPTED event, or of the `first_accepted` receipt that a relay passed on.
+    pub accepted_at: Timestamp,
+}
+
+/// What an envelope tells of its file; nothing for what is neither a Dossier nor a Status: a letter about a file does not move it.
+///
+/// Deliveries and their ends are facts of their own: DELIVERED, REFUSED, EXPIRED and RETURNED events.
+pub fn facts(sent: &Sent<'_>) -> Vec<Fact> {
+    match sent.kind {
+        ContentKind::Dossier => dossier(sent),
+        ContentKind::Status => vec![said(sent, None)],
+        ContentKind::Document | ContentKind::ChangeRequest | ContentKind::ChangeAnswer | ContentKind::Opaque => {
+            Vec::new()
+        }
+    }
+}
+
+fn dossier(sent: &Sent<'_>) -> Vec<Fact> {
+    let meaning = Meaning::of(sent.step, sent.code);
+    if !meaning.hands_over() {
+        return vec![said(sent, sent.due_on)];
+    }
+    let mut facts = Vec::new();
+    if sent.issuer.is_none_or(|issuer| issuer == sent.from) {
+        // A clock that is ahead does not receive a file after it was handed over.
+        facts.push(Fact::Received { agency: sent.from.clone(), at: sent.made_at.min(sent.accepted_at) });
+    }
+    facts.extend(sent.due_on.map(|day| Fact::Promised { by: sent.from.clone(), at: sent.accepted_at, day }));
+    if !sent.code.is_empty() {
+        facts.push(said(sent, None));
+    }
+    facts.extend(sent.to.iter().map(|(delivery, to)| Fact::HandedOver {
+        delivery: *delivery,
+        from: sent.from.clone(),
+        to: to.clone(),
+        step: sent.step.to_owned(),
+        at: sent.accepted_at,
+    }));
+    facts
+}
+
+fn said(sent: &Sent<'_>, due_on: Option<Day>) -> Fact {
+    let said_at = sent.said_at.unwrap_or(sent.accepted_at).min(sent.accepted_at);
+    let today = Day::of(sent.accepted_at).start();
+    Fact::Said {
+        by: sent.from.clone(),
+        // A system that says today's midnight says today.
+        at: if said_at == today { sent.accepted_at } else { said_at },
+        told_at: sent.accepted_at,
+        step: sent.step.to_owned(),
+        code: sent.code.to_owned(),
+        due_on,
+    }
+}
