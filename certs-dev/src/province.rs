@@ -6,6 +6,7 @@
 mod names;
 mod plan;
 mod source;
+mod timetable;
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -18,7 +19,7 @@ use gateway_model::note::{NoteSigner, VerifierKey};
 use crate::pki::{Credential, DAY_SECONDS, Ladder, LeafProfile, Serial};
 use crate::tls::TlsLadder;
 use crate::{Error, Key, KeyKind};
-pub use plan::{AgencyPlan, Cast, GatewayPlan, Plan, SystemPlan};
+pub use plan::{AgencyPlan, CalendarPlan, Cast, GatewayPlan, Plan, ProcedurePlan, StepPlan, SystemPlan};
 
 /// Name of the key that signs the directory.
 pub const AUTHORITY_NAME: &str = "h99-directory";

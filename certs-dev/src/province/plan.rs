@@ -2,9 +2,11 @@
 
 use gateway_model::agency::OperatorRole;
 
-use super::names;
+use super::{names, timetable};
 use crate::KeyKind;
 use crate::pki::DAY_SECONDS;
+
+pub use super::timetable::{CalendarPlan, ProcedurePlan, StepPlan};
 
 /// The plan of a province.
 #[derive(Clone, Debug)]
@@ -19,6 +21,10 @@ pub struct Plan {
     pub systems: Vec<SystemPlan>,
     /// Operators and what they may do.
     pub operators: Vec<(String, OperatorRole)>,
+    /// When people work.
+    pub calendars: Vec<CalendarPlan>,
+    /// How long each procedure may take.
+    pub procedures: Vec<ProcedurePlan>,
     /// Who plays which part in tests and demo, by the agencies' ids.
     pub cast: Cast<String>,
     /// How long the directory's snapshot and the revocation lists hold, in days.
@@ -124,6 +130,8 @@ impl Plan {
             gateways: ladder_of(&gateways),
             systems: Vec::new(),
             operators: operators(),
+            calendars: timetable::calendars(),
+            procedures: timetable::procedures(),
             cast: cast("h99.30.01", "h99.30.02", "h99.30"),
             days_valid: 30,
             agencies,
@@ -159,6 +167,8 @@ impl Plan {
             gateways: ladder_of(&ids.iter().map(String::as_str).collect::<Vec<_>>()),
             systems: Vec::new(),
             operators: operators(),
+            calendars: timetable::calendars(),
+            procedures: timetable::procedures(),
             cast: cast(&first, &second, &parent),
             days_valid: 30,
             agencies,

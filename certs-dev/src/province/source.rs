@@ -5,7 +5,10 @@ use std::path::Path;
 use gateway_model::time::Timestamp;
 use serde::Serialize;
 
-use super::{AgencyPlan, Plan, Province, ProvinceAgency, ProvinceGateway, ProvinceOperator, ProvinceSystem};
+use super::{
+    AgencyPlan, CalendarPlan, Plan, ProcedurePlan, Province, ProvinceAgency, ProvinceGateway, ProvinceOperator,
+    ProvinceSystem,
+};
 use crate::Error;
 
 /// Writes the source; paths are relative to the folder.
@@ -55,6 +58,8 @@ pub(super) fn text(province: &Province, plan: &Plan, now: i64) -> Result<String,
         agency: province.agencies.iter().zip(&plan.agencies).map(agency).collect(),
         system: province.systems.iter().map(system).collect(),
         operator: province.operators.iter().map(operator).collect(),
+        calendar: &plan.calendars,
+        procedure: &plan.procedures,
     };
     let text = toml::to_string(&source)?;
     Ok(format!("# An invented province for tests and demo: people, names and keys are not real.\n{text}"))
@@ -62,7 +67,7 @@ pub(super) fn text(province: &Province, plan: &Plan, now: i64) -> Result<String,
 
 /// The whole file.
 #[derive(Serialize)]
-struct Source {
+struct Source<'p> {
     schema: &'static str,
     version: u64,
     valid_for: String,
@@ -73,6 +78,8 @@ struct Source {
     agency: Vec<Agency>,
     system: Vec<System>,
     operator: Vec<Operator>,
+    calendar: &'p [CalendarPlan],
+    procedure: &'p [ProcedurePlan],
 }
 
 #[derive(Serialize)]

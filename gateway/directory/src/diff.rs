@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use gateway_model::agency::{Agency, Gateway, Operator, SignerRegistration, System};
+use gateway_model::calendar::Calendar;
 use gateway_model::directory::{Anchor, Directory, DirectoryContent};
 use gateway_model::hash::Digest;
 use gateway_model::language::Language;
+use gateway_model::procedure::{Limit, Procedure, ProcedureStep};
 use gateway_model::time::{Timestamp, Validity};
 
 use crate::{certificate, shape};
@@ -55,6 +57,10 @@ pub enum Noun {
     Intermediate,
     /// A revocation list.
     RevocationList,
+    /// A version of a calendar.
+    Calendar,
+    /// A version of a procedure.
+    Procedure,
 }
 
 /// A field of something that changed.
@@ -81,6 +87,8 @@ pub fn diff(old: &Directory, new: &Directory) -> Vec<Difference> {
     compare(Noun::Intermediate, intermediates(old), intermediates(new), &mut out);
     let lists = |content: &DirectoryContent| facts(&content.crls, |der| revocation_list(der));
     compare(Noun::RevocationList, lists(old), lists(new), &mut out);
+    compare(Noun::Calendar, facts(&old.calendars, calendar), facts(&new.calendars, calendar), &mut out);
+    compare(Noun::Procedure, facts(&old.procedures, procedure), facts(&new.procedures, procedure), &mut out);
     out
 }
 
@@ -121,6 +129,8 @@ impl Noun {
             Self::Anchor => language.pick("chứng thư số gốc", "anchor"),
             Self::Intermediate => language.pick("chứng thư số trung gian", "intermediate"),
             Self::RevocationList => language.pick("danh sách thu hồi", "revocation list"),
+            Self::Calendar => language.pick("lịch làm việc", "calendar"),
+            Self::Procedure => language.pick("thủ tục hành chính", "procedure"),
         }
     }
 }
@@ -248,6 +258,45 @@ fn revocation_list(der: &[u8]) -> Facts {
     Facts { id: brief(&Digest::of(der)), name: certificate::describe_revocation_list(der), fields: Vec::new() }
 }
 
+fn calendar(calendar: &Calendar) -> Facts {
+    let time = &calendar.time;
+    Facts {
+        id: format!("{} {}", calendar.id, calendar.version),
+        name: String::new(),
+        fields: vec![
+            ("valid_from", optional(calendar.valid_from.as_ref())),
+            ("agencies", list(&calendar.agencies)),
+            ("hours", list(time.hours())),
+            ("days_off", list(time.days_off())),
+            ("make_up_days", list(time.make_up_days())),
+        ],
+    }
+}
+
+fn procedure(procedure: &Procedure) -> Facts {
+    let (days, in_calendar_days) = match procedure.limit {
+        None => (None, false),
+        Some(Limit::WorkingDays(days)) => (Some(days), false),
+        Some(Limit::CalendarDays(days)) => (Some(days), true),
+    };
+    let step = |step: &ProcedureStep| match step.limit_hours {
+        Some(hours) => format!("{} ({}): {hours}", step.step, step.name),
+        None => format!("{} ({})", step.step, step.name),
+    };
+    let steps: Vec<String> = procedure.steps.iter().map(step).collect();
+    Facts {
+        id: format!("{} {}", procedure.code, procedure.version),
+        name: procedure.name.clone(),
+        fields: vec![
+            ("name", procedure.name.clone()),
+            ("valid_from", optional(procedure.valid_from.as_ref())),
+            ("limit_days", optional(days.as_ref())),
+            ("calendar_days", in_calendar_days.to_string()),
+            ("step", steps.join(", ")),
+        ],
+    }
+}
+
 /// The first 16 hexadecimal digits: enough to tell two certificates of one directory apart.
 fn brief(digest: &Digest) -> String {
     digest.to_string().chars().take(16).collect()
@@ -257,8 +306,8 @@ fn briefs(digests: &[Digest]) -> String {
     digests.iter().map(brief).collect::<Vec<_>>().join(", ")
 }
 
-fn list(items: &[impl ToString]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+fn list<'i, T: ToString + 'i>(items: impl IntoIterator<Item = &'i T>) -> String {
+    items.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn optional(item: Option<&impl ToString>) -> String {

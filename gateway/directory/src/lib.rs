@@ -18,7 +18,7 @@ pub use diff::{Change, Difference, FieldDifference, Noun, diff};
 pub use fault::{Fault, FaultKind};
 pub use issue::{issue, sign};
 pub use open::{Expiry, Opened, Replacement, open, open_with};
-pub use show::{Summary, summarize};
+pub use show::{CalendarSummary, Summary, summarize};
 pub use source::Source;
 
 /// Name of the one directory format there is; also the first line of the note.

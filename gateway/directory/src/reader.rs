@@ -77,6 +77,11 @@ impl<'d> Table<'d> {
         self.document.line(self.span.start)
     }
 
+    /// Whether a key stands.
+    pub fn has(&self, key: &'static str) -> bool {
+        self.value(key).is_some()
+    }
+
     /// A text of a shape, if it stands.
     pub fn text<T>(&self, key: &'static str, shape: &Shape<T>) -> Option<T> {
         self.read(key, |text| shaped(text, shape))
@@ -137,6 +142,27 @@ impl<'d> Table<'d> {
             self.document.fault(value.span(), &self.key(key), kind);
         }
         number
+    }
+
+    /// A whole number above zero that must stand.
+    pub fn need_number_to(&self, key: &'static str, max: u32, wanted: &'static str) -> Option<u32> {
+        if !self.has(key) {
+            self.document.fault(self.span.clone(), &self.key(key), FaultKind::Missing);
+        }
+        self.number_to(key, max, wanted)
+    }
+
+    /// A whole number above zero and not above `max`, if it stands.
+    pub fn number_to(&self, key: &'static str, max: u32, wanted: &'static str) -> Option<u32> {
+        let number = self.number(key)?;
+        let fits = u32::try_from(number).ok().filter(|&number| number <= max);
+        if fits.is_none()
+            && let Some(value) = self.value(key)
+        {
+            let kind = FaultKind::Value { value: number.to_string(), wanted };
+            self.document.fault(value.span(), &self.key(key), kind);
+        }
+        fits
     }
 
     /// The tables of `[[key]]`, in order.

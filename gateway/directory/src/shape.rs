@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use gateway_model::agency::OperatorRole;
+use gateway_model::day::Day;
 use gateway_model::directory::AnchorPurpose;
 use gateway_model::envelope::SignatureRole;
-use gateway_model::id::{AgencyId, GatewayId, OperatorId, SystemId};
+use gateway_model::id::{AgencyId, CalendarId, GatewayId, OperatorId, SystemId};
 use gateway_model::limits;
 use gateway_model::note::VerifierKey;
 use gateway_model::time::Timestamp;
+use gateway_model::working_time::OfficeHours;
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
 const NAME_BYTES_MAX: usize = 1_024;
@@ -28,6 +30,7 @@ pub(crate) const AGENCY: Shape<AgencyId> = Shape { wanted: ID, parse: |text| Age
 pub(crate) const GATEWAY: Shape<GatewayId> = Shape { wanted: ID, parse: |text| GatewayId::parse(text).ok() };
 pub(crate) const SYSTEM: Shape<SystemId> = Shape { wanted: ID, parse: |text| SystemId::parse(text).ok() };
 pub(crate) const OPERATOR: Shape<OperatorId> = Shape { wanted: ID, parse: |text| OperatorId::parse(text).ok() };
+pub(crate) const CALENDAR: Shape<CalendarId> = Shape { wanted: ID, parse: |text| CalendarId::parse(text).ok() };
 
 pub(crate) const CODE: Shape<String> = Shape {
     wanted: "an agency code of 1 to 64 printable ASCII characters without spaces",
@@ -84,6 +87,16 @@ pub(crate) const POLICY: Shape<String> =
 
 pub(crate) const INSTANT: Shape<Timestamp> =
     Shape { wanted: "a time with a zone, such as 2025-07-01T00:00:00+07:00", parse: Timestamp::parse };
+
+pub(crate) const DAY: Shape<Day> = Shape { wanted: "a day of the calendar, such as 2026-09-02", parse: Day::parse };
+
+pub(crate) const OFFICE_HOURS: Shape<OfficeHours> =
+    Shape { wanted: "a span of office hours such as 07:30-11:30", parse: OfficeHours::parse };
+
+pub(crate) const PROCEDURE_CODE: Shape<String> = Shape {
+    wanted: "a procedure code of 1 to 64 printable ASCII characters without spaces, such as 1.012783",
+    parse: CODE.parse,
+};
 
 pub(crate) const SPAN: Shape<Duration> = Shape { wanted: "a span such as 30d, 12h, 90m or 0s", parse: span };
 

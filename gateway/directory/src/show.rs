@@ -1,5 +1,9 @@
 //! What a directory holds, in a screen.
 
+use std::collections::BTreeSet;
+
+use gateway_model::calendar::Calendar;
+use gateway_model::day::Day;
 use gateway_model::directory::{AnchorPurpose, Directory, DirectoryContent};
 use gateway_model::language::Language;
 use gateway_model::time::Timestamp;
@@ -37,6 +41,29 @@ pub struct Summary {
     pub intermediates: Vec<String>,
     /// Issuer and times of every revocation list.
     pub revocation_lists: Vec<String>,
+    /// Id, version, begin and days of every calendar.
+    pub calendars: Vec<CalendarSummary>,
+    /// Procedures that have a version in force today.
+    pub procedures: usize,
+    /// Versions of procedures that are over, or have not begun.
+    pub procedures_other: usize,
+}
+
+/// A version of a calendar in numbers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CalendarSummary {
+    /// Its id and version.
+    pub name: String,
+    /// First day of the version; `None` means always.
+    pub valid_from: Option<Day>,
+    /// Office hours.
+    pub hours: String,
+    /// Days off.
+    pub days_off: usize,
+    /// Days made up for.
+    pub make_up_days: usize,
+    /// The last day that it lists: after it nobody has said which days are off.
+    pub last_day: Option<Day>,
 }
 
 /// Sums `directory` up as of `now`.
@@ -44,6 +71,8 @@ pub fn summarize(directory: &Directory, now: Timestamp) -> Summary {
     let content = directory.content();
     let alive = || content.agencies.iter().filter(|agency| agency.is_alive(now));
     let agencies_alive = alive().count();
+    let codes: BTreeSet<&str> = content.procedures.iter().map(|procedure| procedure.code.as_str()).collect();
+    let in_force = codes.into_iter().filter(|code| directory.procedure(code, Day::of(now)).is_some()).count();
     Summary {
         version: content.version,
         issued_at: content.issued_at,
@@ -63,6 +92,9 @@ pub fn summarize(directory: &Directory, now: Timestamp) -> Summary {
             .collect(),
         intermediates: content.intermediates.iter().map(|der| certificate::describe_certificate(der)).collect(),
         revocation_lists: content.crls.iter().map(|der| certificate::describe_revocation_list(der)).collect(),
+        calendars: content.calendars.iter().map(calendar).collect(),
+        procedures: in_force,
+        procedures_other: content.procedures.len() - in_force,
     }
 }
 
@@ -93,23 +125,54 @@ impl Summary {
             ),
             format!("{}: {}", pick("hệ thống", "systems"), self.systems),
             format!("{}: {}", pick("người vận hành", "operators"), self.operators),
+            format!("{}: {}", pick("thủ tục hành chính đang áp dụng", "procedures in force"), self.procedures),
+            format!(
+                "{}: {}",
+                pick("phiên bản thủ tục cũ hoặc chưa áp dụng", "older or future versions of procedures"),
+                self.procedures_other
+            ),
         ];
         let anchors: Vec<String> = self
             .anchors
             .iter()
             .map(|(purpose, text)| format!("{}: {text}", purpose_words(*purpose, language)))
             .collect();
+        let calendars: Vec<String> = self.calendars.iter().map(|calendar| calendar.line(language)).collect();
         let lists = [
             (pick("trục liên thông", "gateways"), &self.gateways),
             (pick("chứng thư số gốc", "anchors"), &anchors),
             (pick("chứng thư số trung gian", "intermediates"), &self.intermediates),
             (pick("danh sách thu hồi", "revocation lists"), &self.revocation_lists),
+            (pick("lịch làm việc", "calendars"), &calendars),
         ];
         for (title, items) in lists {
             lines.push(format!("{title}: {}", items.len()));
             lines.extend(items.iter().map(|item| format!("  {item}")));
         }
         lines
+    }
+}
+
+impl CalendarSummary {
+    /// `h99 2, từ 2026-01-01: 07:30-11:30 13:30-17:00; 9 ngày nghỉ, 1 ngày làm bù, đến 2026-09-02`.
+    fn line(&self, language: Language) -> String {
+        let from = self.valid_from.map_or_else(String::new, |day| format!(", {} {day}", language.pick("từ", "from")));
+        let until = self.last_day.map_or_else(String::new, |day| format!(", {} {day}", language.pick("đến", "until")));
+        let (off, made_up) = (language.pick("ngày nghỉ", "days off"), language.pick("ngày làm bù", "make-up days"));
+        format!("{}{from}: {}; {} {off}, {} {made_up}{until}", self.name, self.hours, self.days_off, self.make_up_days)
+    }
+}
+
+fn calendar(calendar: &Calendar) -> CalendarSummary {
+    let time = &calendar.time;
+    let hours: Vec<String> = time.hours().iter().map(ToString::to_string).collect();
+    CalendarSummary {
+        name: format!("{} {}", calendar.id, calendar.version),
+        valid_from: calendar.valid_from,
+        hours: hours.join(" "),
+        days_off: time.days_off().len(),
+        make_up_days: time.make_up_days().len(),
+        last_day: time.days_off().last().max(time.make_up_days().last()).copied(),
     }
 }
 

@@ -15,6 +15,8 @@ use crate::fault::{Fault, FaultKind};
 use crate::reader::{Document, Table};
 use crate::{DIRECTORY_BYTES_MAX, SOURCE_SCHEMA, certificate, shape};
 
+mod timetable;
+
 /// Life of a snapshot when the source does not say.
 const VALID_FOR_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 const SCHEMA: shape::Shape<()> =
@@ -112,6 +114,8 @@ impl Reading {
             anchors: self.each(root, "anchor", Self::anchor),
             intermediates: self.files(root, "intermediates", certificate::certificates).concat(),
             crls: self.files(root, "crls", certificate::revocation_lists).concat(),
+            calendars: self.each(root, "calendar", Self::calendar),
+            procedures: self.each(root, "procedure", Self::procedure),
         }
     }
 
@@ -205,12 +209,16 @@ impl Reading {
                 DirectoryFault::IdTaken { id, .. } => id,
                 DirectoryFault::Dangling { .. } if self.skipped => continue,
                 DirectoryFault::Dangling { from, .. } => from,
-                DirectoryFault::Circle(id) | DirectoryFault::NeverValid(id) => id,
-                DirectoryFault::CertificateTaken { second, .. } => second,
+                DirectoryFault::Circle(id) | DirectoryFault::NeverValid(id) | DirectoryFault::OfficeHours(id) => id,
+                DirectoryFault::CertificateTaken { second, .. }
+                | DirectoryFault::VersionsOverlap { second, .. }
+                | DirectoryFault::TwoCalendars { second, .. } => second,
+                DirectoryFault::OffAndMadeUp { calendar, .. } => calendar,
+                DirectoryFault::StepTwice { procedure, .. } => procedure,
             };
-            // A fault names its culprit last: `system sys-a`, `the registration of … for h99`.
-            let id = about.rsplit(' ').next().unwrap_or(about);
-            let line = self.lines.get(id).copied().unwrap_or(0);
+            // A fault names its culprit whole, such as a version of a calendar, or last: `system sys-a`, `the registration of … for h99`.
+            let last = about.rsplit(' ').next().unwrap_or(about);
+            let line = [about, last].into_iter().find_map(|name| self.lines.get(name)).copied().unwrap_or(0);
             document.fault_at_line(line, "", FaultKind::Inconsistent(fault.clone()));
         }
     }

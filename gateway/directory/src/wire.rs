@@ -3,11 +3,14 @@
 use gateway_model::agency::{Agency, Gateway, Operator, SignerRegistration, System};
 use gateway_model::directory::{Anchor, DirectoryContent};
 use gateway_model::hash::Digest;
+use gateway_model::limits;
 use gateway_model::time::{Timestamp, Validity};
 use proto::v1;
 
 use crate::shape::{self, Shape};
 use crate::{DIRECTORY_SCHEMA, certificate};
+
+mod timetable;
 
 /// Things in one list of a directory.
 const ENTRIES_MAX: usize = 1_000_000;
@@ -49,6 +52,8 @@ pub(crate) fn to_wire(content: &DirectoryContent, stamp: Stamp) -> v1::Directory
         intermediates: content.intermediates.iter().cloned().map(Into::into).collect(),
         crls: content.crls.iter().cloned().map(Into::into).collect(),
         operators: content.operators.iter().map(operator_to_wire).collect(),
+        calendars: content.calendars.iter().map(timetable::calendar_to_wire).collect(),
+        procedures: content.procedures.iter().map(timetable::procedure_to_wire).collect(),
     }
 }
 
@@ -83,6 +88,8 @@ pub(crate) fn from_wire(wire: v1::Directory) -> Read<DirectoryContent> {
             let whole = certificate::is_revocation_list(&der);
             if whole { Ok(der.to_vec()) } else { Err(misfit("", "is not one certificate revocation list in DER form")) }
         })?,
+        calendars: each("calendars", wire.calendars, limits::CALENDARS_MAX, timetable::calendar)?,
+        procedures: each("procedures", wire.procedures, limits::PROCEDURES_MAX, timetable::procedure)?,
     })
 }
 

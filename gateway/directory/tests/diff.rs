@@ -64,6 +64,29 @@ fn a_renewed_revocation_list_is_one_more_and_one_less() {
 }
 
 #[test]
+fn calendars_and_procedures_are_told_by_version() {
+    let with = |text: &str| directory(&format!("{SOURCE}\n{text}"));
+    let calendar = "[[calendar]]\nid = \"tinh\"\nversion = 1\ndays_off = [\"2026-02-17\"]\n";
+    let procedure = "[[procedure]]\ncode = \"1.012783\"\nversion = \"1\"\nname = \"Cấp lại\"\nlimit_days = 5\n";
+    let before = with(&format!("{calendar}{procedure}"));
+    let longer = format!("{}{}", calendar.replace("17", "18"), procedure.replace("limit_days = 5", "limit_days = 10"));
+    let lines: Vec<String> = diff(&before, &with(&longer)).iter().flat_map(|d| d.lines(Language::Vi)).collect();
+    let expected = [
+        "~ lịch làm việc tinh 1",
+        "    days_off: 2026-02-17 → 2026-02-18",
+        "~ thủ tục hành chính 1.012783 1 (Cấp lại)",
+        "    limit_days: 5 → 10",
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(diff(&directory(SOURCE), &before)[0].lines(Language::En), ["+ calendar tinh 1"]);
+    let later = format!("{procedure}\n{}", procedure.replace("\"1\"", "\"2\"\nvalid_from = 2030-01-01"));
+    let summary = summarize(&with(&format!("{calendar}{later}")), ISSUED);
+    assert_eq!((summary.procedures, summary.procedures_other), (1, 1));
+    let line = "  tinh 1: 07:30-11:30 13:30-17:00; 1 ngày nghỉ, 0 ngày làm bù, đến 2026-02-17";
+    assert!(summary.lines(Language::Vi).contains(&line.to_owned()), "{:#?}", summary.lines(Language::Vi));
+}
+
+#[test]
 fn a_summary_counts_what_needs_a_person() {
     let summary = summarize(&directory(SOURCE), ISSUED);
     assert_eq!((summary.agencies_alive, summary.agencies_other), (2, 0));

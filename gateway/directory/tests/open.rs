@@ -6,11 +6,15 @@ mod pki;
 use gateway_directory::{Expiry, Replacement, Source, issue, open, open_with, sign};
 use gateway_model::Digest;
 use gateway_model::agency::{Agency, Gateway};
+use gateway_model::calendar::Calendar;
+use gateway_model::day::Day;
 use gateway_model::directory::DirectoryContent;
-use gateway_model::id::{AgencyId, GatewayId};
+use gateway_model::id::{AgencyId, CalendarId, GatewayId};
 use gateway_model::note::NoteSigner;
+use gateway_model::procedure::{Limit, Procedure, ProcedureStep};
 use gateway_model::reason::Reason;
 use gateway_model::time::{Timestamp, Validity};
+use gateway_model::working_time::{OfficeHours, WorkingTime};
 use pki::{Folder, authority, pki};
 use prost::Message as _;
 use proto::v1;
@@ -116,6 +120,18 @@ fn a_field_out_of_shape_is_malformed_and_named() {
     malformed("anchors[0].certificate", |directory| directory.anchors = vec![v1::Anchor::default()]);
     malformed("intermediates[0]", |directory| directory.intermediates = vec![b"x".to_vec().into()]);
     malformed("crls[0]", |directory| directory.crls = vec![[pki().crl.as_slice(), b"x"].concat().into()]);
+    malformed("calendars[0].version", |directory| directory.calendars[0].version = 0);
+    malformed("calendars[0].days_off[0]", |directory| directory.calendars[0].days_off = vec!["2026-02-30".to_owned()]);
+    malformed("calendars[0].hours[0].until_minute", |directory| {
+        directory.calendars[0].hours = vec![v1::OfficeHours { from_minute: 450, until_minute: 70_000 }];
+    });
+    malformed("calendars[0].hours", |directory| directory.calendars[0].hours = vec![v1::OfficeHours::default(); 9]);
+    malformed("procedures[0].code", |directory| directory.procedures[0].code = String::new());
+    malformed("procedures[0].limit_days", |directory| directory.procedures[0].limit_days = 3_661);
+    malformed("procedures[0].calendar_days", |directory| {
+        (directory.procedures[0].limit_days, directory.procedures[0].calendar_days) = (0, true);
+    });
+    malformed("procedures[0].steps[0].name", |directory| directory.procedures[0].steps[0].name = String::new());
     malformed("operators[0].role", |directory| {
         directory.operators = vec![v1::Operator { id: "an".to_owned(), ..v1::Operator::default() }];
     });
@@ -133,6 +149,35 @@ fn a_directory_that_does_not_hold_together_names_its_first_faults() {
     assert_eq!(refusal.reason, Reason::DirectoryInconsistent);
     assert!(refusal.detail.contains("h99 names nobody as its parent"), "{}", refusal.detail);
     assert!(refusal.detail.ends_with("1 more"), "{}", refusal.detail);
+}
+
+#[test]
+fn a_calendar_and_a_procedure_come_back_as_they_went() {
+    let (signer, content) = (authority("authority"), content());
+    let opened = open(&sign(&content, &signer), &[signer.verifier().clone()], LATER).unwrap();
+    assert_eq!(opened.directory.content().calendars, content.calendars);
+    assert_eq!(opened.directory.content().procedures, content.procedures);
+}
+
+#[test]
+fn a_calendar_that_does_not_hold_together_is_refused() {
+    let signer = authority("authority");
+    let mut content = content();
+    let late = OfficeHours { from_minute: 1_380, until_minute: 1_500 };
+    content.calendars[0].time = WorkingTime::new(vec![late], [], []);
+    let refusal = open(&sign(&content, &signer), &[signer.verifier().clone()], LATER).unwrap_err();
+    assert_eq!(refusal.reason, Reason::DirectoryInconsistent);
+    assert!(refusal.detail.starts_with("the office hours of calendar all version 1"), "{}", refusal.detail);
+}
+
+#[test]
+fn a_directory_of_before_there_were_calendars_still_opens() {
+    let signer = authority("authority");
+    let before = DirectoryContent { calendars: Vec::new(), procedures: Vec::new(), ..content() };
+    let directory = open(&sign(&before, &signer), &[signer.verifier().clone()], LATER).unwrap().directory;
+    let (agency, day) = (AgencyId::parse("h99").unwrap(), Day::of(LATER));
+    assert!(directory.calendar_for(&agency, day).is_none() && directory.procedure("1.012783", day).is_none());
+    assert_eq!(directory.working_time_for(&agency, day), &WorkingTime::default());
 }
 
 #[test]
@@ -219,6 +264,25 @@ fn content() -> DirectoryContent {
         anchors: Vec::new(),
         intermediates: Vec::new(),
         crls: Vec::new(),
+        calendars: vec![Calendar {
+            id: CalendarId::parse("all").unwrap(),
+            version: 1,
+            valid_from: Day::parse("2026-01-01"),
+            agencies: vec![AgencyId::parse("h99").unwrap()],
+            time: WorkingTime::new(
+                vec![OfficeHours { from_minute: 420, until_minute: 900 }],
+                Day::parse("2026-09-02"),
+                Day::parse("2026-08-22"),
+            ),
+        }],
+        procedures: vec![Procedure {
+            code: "1.012783".to_owned(),
+            version: "345/QĐ-UBND".to_owned(),
+            valid_from: None,
+            name: "Cấp lại Giấy chứng nhận".to_owned(),
+            limit: Some(Limit::CalendarDays(30)),
+            steps: vec![ProcedureStep { step: "thue".to_owned(), name: "Thuế".to_owned(), limit_hours: Some(8) }],
+        }],
     }
 }
 

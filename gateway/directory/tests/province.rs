@@ -4,6 +4,7 @@
 use certs_dev::province::{Plan, Province};
 use gateway_directory::{Source, issue, open, summarize};
 use gateway_model::Digest;
+use gateway_model::day::Day;
 use gateway_model::note::NoteSigner;
 use gateway_model::time::Timestamp;
 use openssl::pkey::PKey;
@@ -31,4 +32,11 @@ fn an_invented_province_becomes_a_directory_under_its_own_authority() {
         assert_eq!(party.to_string(), format!("gateway {}", gateway.id));
     }
     assert_eq!(summarize(&directory, now).agencies_without_gateway, 0);
+    let (commune, received_on) = (&province.cast.commune, Day::parse("2026-02-13").unwrap());
+    let calendar = directory.calendar_for(commune, received_on).unwrap();
+    assert_eq!(calendar.version, 2, "the province's own holds for its communes");
+    let procedure = directory.procedure("1.012783.000.00.00.H99", received_on).unwrap();
+    let received_at = Timestamp::parse("2026-02-13T09:00:00+07:00").unwrap();
+    let due = procedure.limit.unwrap().due(received_at, &calendar.time);
+    assert_eq!(due.to_string(), "2026-02-27T02:00:00Z", "five working days around Tết");
 }

@@ -6,6 +6,9 @@ mod pki;
 use std::path::Path;
 
 use gateway_directory::{FaultKind, Source};
+use gateway_model::day::Day;
+use gateway_model::procedure::Limit;
+use gateway_model::working_time::WorkingTime;
 use pki::Folder;
 
 #[test]
@@ -19,6 +22,46 @@ fn a_good_source_is_read_with_every_file_it_names() {
     assert_eq!((content.anchors.len(), content.intermediates.len(), content.crls.len()), (1, 1, 1));
     assert_eq!(content.agencies[0].signers[0].certificate, folder.leaf_digest);
     assert_eq!(content.gateways[1].parent.as_ref().map(|p| p.as_str()), Some("gw-province"));
+}
+
+#[test]
+fn a_calendar_and_a_procedure_are_read_and_usual_hours_need_no_words() {
+    let folder = Folder::new();
+    let source = Source::read(&folder.source(GOOD)).unwrap();
+    let (calendar, procedure) = (&source.content().calendars[0], &source.content().procedures[0]);
+    assert_eq!((calendar.version, calendar.valid_from), (2, Day::parse("2026-01-01")));
+    assert_eq!(calendar.time.hours(), WorkingTime::default().hours());
+    let off: Vec<String> = calendar.time.days_off().iter().map(ToString::to_string).collect();
+    assert_eq!(off, ["2026-02-17", "2026-09-02"]);
+    assert_eq!((procedure.limit, procedure.valid_from), (Some(Limit::WorkingDays(5)), None));
+    assert_eq!(procedure.steps[0].limit_hours, Some(8));
+    let text = GOOD.replace("limit_days = 5", "limit_days = 30\ncalendar_days = true");
+    let source = Source::read(&folder.source(&text)).unwrap();
+    assert_eq!(source.content().procedures[0].limit, Some(Limit::CalendarDays(30)));
+}
+
+#[test]
+fn faults_of_calendars_and_procedures_say_what_would_do() {
+    check(&GOOD.replace("days_off", "day_off"), "calendar.day_off: unknown key; the nearest is `days_off`");
+    check(&GOOD.replace("limit_working_hours", "limit_hours"), "the nearest is `limit_working_hours`");
+    check(&GOOD.replace("2026-02-17]", "\"17/2/2026\"]"), "is not a day of the calendar, such as 2026-09-02");
+    check(&GOOD.replace("version = 2\n", ""), "calendar.version: is missing");
+    check(&GOOD.replace("limit_days = 5", "limit_days = 3661"), "`3661` is not a limit of at most 3660 days");
+    check(
+        &GOOD.replace("days_off", "hours = [\"7:30 - 11:30\"]\ndays_off"),
+        "calendar.hours: `7:30 - 11:30` is not a span of office hours such as 07:30-11:30",
+    );
+    check(
+        &GOOD.replace("days_off", "hours = []\ndays_off"),
+        "the office hours of calendar h99 version 2 are empty, out of order, or not inside of one day",
+    );
+    let both = GOOD.replace("\"2026-08-22\"", "\"2026-09-02\"");
+    let folder = Folder::new();
+    let faults = Source::read(&folder.source(&both)).unwrap_err();
+    let line = both.lines().position(|line| line.contains("[[calendar]]")).unwrap() + 1;
+    assert_eq!((faults.len(), faults[0].line), (1, line), "{faults:#?}");
+    let lost = GOOD.replace("agencies = [\"h99\"]", "agencies = [\"h98\"]");
+    check(&lost, "calendar h99 version 2 names h98 as its agency, which does not exist");
 }
 
 #[test]
@@ -187,4 +230,22 @@ speaks_for = ["h99"]
 [[operator]]
 id = "an"
 role = "operator"
+
+[[calendar]]
+id = "h99"
+version = 2
+valid_from = 2026-01-01
+agencies = ["h99"]
+days_off = ["2026-09-02", 2026-02-17]
+make_up_days = ["2026-08-22"]
+
+[[procedure]]
+code = "1.012783"
+version = "345/QĐ-UBND"
+name = "Cấp lại Giấy chứng nhận"
+limit_days = 5
+  [[procedure.step]]
+  step = "thue"
+  name = "Thuế"
+  limit_working_hours = 8
 "#;

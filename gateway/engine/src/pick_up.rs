@@ -1,4 +1,6 @@
 //! What nobody picks up: an adapter that waits to be asked may wait in vain. One alarm at the start of the incident, one at its end.
+//!
+//! Patience is counted in working time, by the calendar that the directory names for the agency today; the usual hours without one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -49,7 +51,9 @@ pub(crate) async fn look(engine: &Core) -> Result<(), StoreError> {
         }
     }
     for (agency, after) in patience {
-        let late = oldest.get(agency).copied().filter(|due| engine.calendar.between(*due, now) > after);
+        let due = oldest.get(agency).copied();
+        let waiting = due.map(|due| engine.calendar_of(Some(agency), now).between(due, now)).unwrap_or_default();
+        let late = due.filter(|_| waiting > after);
         let mut open = engine.incidents.open();
         let before = match late {
             Some(due) => open.insert(agency.clone(), due),
@@ -58,9 +62,8 @@ pub(crate) async fn look(engine: &Core) -> Result<(), StoreError> {
         drop(open);
         engine.metrics.not_picked_up(agency.as_str(), late.is_some());
         match (before, late) {
-            (None, Some(since)) => {
-                let waiting = engine.calendar.between(since, now).as_secs();
-                tracing::error!(%agency, working_seconds = waiting, "deliveries are not picked up");
+            (None, Some(_)) => {
+                tracing::error!(%agency, working_seconds = waiting.as_secs(), "deliveries are not picked up");
             }
             (Some(_), None) => tracing::error!(%agency, "deliveries are picked up again"),
             (Some(_), Some(_)) | (None, None) => {}

@@ -10,7 +10,6 @@ use adapters_folder::FolderKind;
 use adapters_http::HttpKind;
 use adapters_land::LandKind;
 use adapters_relay::{PeerBook, PeerFacts, RelayIdentity, RelayIdentityError, RelayPeers, RelaySettings};
-use adapters_sdk::relay::RelayAdapters;
 use adapters_sdk::{Adapter, AdapterError, AdapterKind, Kinds, Prepared};
 use adapters_worker::{Queues, WorkerKind};
 use gateway_engine::clock::{Clock, SystemClock};
@@ -25,7 +24,6 @@ use gateway_model::Timestamp;
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, GatewayId};
 use gateway_model::note::NoteSigner;
-use gateway_model::working_time::WorkingTime;
 use gateway_store_embedded::{EmbeddedStore, FileParts, OpenError, OpenOptions, PartLimits};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -35,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Admin;
 use crate::check;
 use crate::config::{AdapterConfig, Config, Fault};
+use crate::console::{ConsoleConfig, ConsoleLinks, ConsoleParts};
 use crate::directory_source::{DirectorySource, SourceError, SourceParts};
 use crate::doors::{DoorParts, Doors};
 use crate::evidence_key::{self, KeyError};
@@ -42,7 +41,7 @@ use crate::metrics::DoorMetrics;
 use crate::notice::{self, Addresses};
 use crate::quota::DoorQuota;
 use crate::run::{self, RunError};
-use crate::tls::{Identity, TlsError};
+use crate::tls::{self, Identity, TlsError};
 
 /// What a start takes longer for it, some hundredths of a second, every commit takes less.
 const LOG_BYTES_AHEAD: u64 = 16 * 1024 * 1024;
@@ -57,6 +56,7 @@ pub struct App {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) doors_listener: TcpListener,
     pub(crate) admin_listener: TcpListener,
+    pub(crate) console: Option<ConsoleParts>,
     pub(crate) source: DirectorySource,
     pub(crate) receivers: Vec<Receiver>,
     pub(crate) queues: Queues,
@@ -153,7 +153,7 @@ impl App {
             tracing::error!(key = %fault.key, problem = %fault.problem, "the directory and this gateway do not agree");
         }
         let relay = relays(&identity, &trust, &clock)?;
-        let (adapters, receivers) = open_adapters(prepared, &config.adapters, relay).await?;
+        let (adapters, receivers) = open_adapters(prepared, &config.adapters, relay.clone()).await?;
         let engine = Engine::new(EngineParts {
             gateway: config.gateway.id.clone(),
             store: store.clone(),
@@ -163,10 +163,14 @@ impl App {
             trust,
             adapters,
             settings: settings(&config),
-            calendar: WorkingTime::default(),
             metrics: Metrics::register(&mut registry),
         });
         metrics.certificate_expires_at(identity.expires_at().map_or(0, Timestamp::seconds));
+        let console_listener = match &config.console {
+            Some(console) => Some(bind("console.listen", console.listen).await?),
+            None => None,
+        };
+        let links = console_links(&config, console_listener.as_ref().map(|(_, address)| *address));
         let draining = CancellationToken::new();
         let doors = Doors::new(DoorParts {
             engine: engine.clone(),
@@ -178,11 +182,27 @@ impl App {
             directory: source.published(),
             adapters: served(&config.adapters),
             queues: queues.clone(),
+            adapter_kinds: config.adapters.iter().map(|adapter| (adapter.name.clone(), adapter.kind.clone())).collect(),
+            peers: Some(relay),
+            console: links.clone(),
+            tls_expires_at: identity.expires_at(),
         });
+        let console = match (&config.console, links, console_listener) {
+            (Some(console), Some(links), Some((listener, _))) => Some(ConsoleParts {
+                doors: doors.clone(),
+                links,
+                listener,
+                tls: browsers(&identity, &config, console)?,
+                limits: config.limits.clone(),
+                handshake_timeout: config.tls.handshake_timeout,
+            }),
+            _ => None,
+        };
         let admin = Admin::new(engine.clone(), registry, draining.clone());
         let (doors_listener, doors_address) = bind("listen.doors", config.listen.doors).await?;
         let (admin_listener, admin_address) = bind("listen.admin", config.listen.admin).await?;
-        let addresses = Addresses { doors: doors_address, admin: admin_address };
+        let console_address = console.as_ref().and_then(|console| console.listener.local_addr().ok());
+        let addresses = Addresses { doors: doors_address, admin: admin_address, console: console_address };
         Ok(Self {
             config,
             engine,
@@ -192,6 +212,7 @@ impl App {
             tls,
             doors_listener,
             admin_listener,
+            console,
             source,
             receivers,
             queues,
@@ -306,7 +327,7 @@ fn relays(
     identity: &Identity,
     trust: &TrustHolder,
     clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn RelayAdapters>, RelayIdentityError> {
+) -> Result<Arc<RelayPeers>, RelayIdentityError> {
     let (chain, key) = (identity.chain.clone(), identity.key.clone_key());
     let identity = RelayIdentity::new(chain, key, identity.authorities.clone())?;
     let (book, clock) = (Arc::new(Book(trust.clone())), clock.clone());
@@ -327,7 +348,7 @@ impl PeerBook for Book {
 async fn open_adapters(
     prepared: Vec<Box<dyn Prepared>>,
     configs: &[AdapterConfig],
-    relay: Arc<dyn RelayAdapters>,
+    relay: Arc<RelayPeers>,
 ) -> Result<(AdapterTable, Vec<Receiver>), StartError> {
     let mut table = AdapterTable { by_agency: served(configs), by_name: HashMap::new(), relay: Some(relay) };
     let mut receivers = Vec::new();
@@ -348,6 +369,21 @@ fn served(adapters: &[AdapterConfig]) -> HashMap<AgencyId, String> {
         .iter()
         .flat_map(|adapter| adapter.agencies.iter().map(|agency| (agency.clone(), adapter.name.clone())));
     pairs.collect()
+}
+
+/// Links to the console under the address that browsers see; a free port is known only once it is bound.
+fn console_links(config: &Config, bound: Option<SocketAddr>) -> Option<Arc<ConsoleLinks>> {
+    let (console, bound) = (config.console.as_ref()?, bound?);
+    let url = if console.url == format!("https://{}", console.listen) { format!("https://{bound}") } else { console.url.clone() };
+    Some(Arc::new(ConsoleLinks::new(&url)))
+}
+
+fn browsers(identity: &Identity, config: &Config, console: &ConsoleConfig) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let own = match (&console.certificate, &console.key) {
+        (Some(certificate), Some(key)) => Some((tls::read_chain(certificate)?, tls::read_key(key)?)),
+        _ => None,
+    };
+    identity.browsers(console.certificate.as_ref().unwrap_or(&config.tls.certificate), own)
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -371,6 +407,7 @@ fn settings(config: &Config) -> Settings {
         body_retention: config.store.body_retention,
         part_retention: config.store.upload_retention,
         drain: config.gateway.drain,
+        bulk_needs_two: config.operate.two_persons_for_bulk,
         quotas: Quotas { system: rate, agency: rate },
         ..Settings::default()
     }

@@ -58,6 +58,8 @@ impl Fixture {
                 ladder.crl(&[], this_update, next_update).unwrap(),
                 ladder.root_crl(&[], this_update, next_update).unwrap(),
             ],
+            calendars: Vec::new(),
+            procedures: Vec::new(),
         });
         Self {
             snapshot: Snapshot::new(directory.unwrap()).unwrap(),

@@ -318,6 +318,17 @@ mod tests {
             "legacy_without_signing_certificate",
             "speaks_for",
             "gateways",
+            "calendar",
+            "agencies",
+            "hours",
+            "days_off",
+            "make_up_days",
+            "procedure",
+            "code",
+            "limit_days",
+            "calendar_days",
+            "step",
+            "limit_working_hours",
         ] {
             assert!(EXAMPLE.contains(key), "{key}");
         }

@@ -19,7 +19,6 @@ use gateway_evidence::{Event, EventKind};
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, DeliveryId, EnvelopeKey};
 use gateway_model::state::DeliveryState;
-use gateway_model::working_time::WorkingTime;
 use gateway_model::{Digest, Reason, Refusal};
 use gateway_store::faulty::{Faults, FaultyStore};
 use gateway_store::memory::{MemoryParts, MemoryStore};
@@ -304,7 +303,6 @@ pub fn build(
         trust: trust.clone(),
         adapters: AdapterTable { by_agency, by_name: HashMap::from([("system".to_owned(), adapter)]), relay },
         settings,
-        calendar: WorkingTime::default(),
         metrics: Metrics::unregistered(),
     });
     (engine, faults)

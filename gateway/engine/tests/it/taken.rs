@@ -5,12 +5,16 @@ use std::time::Duration;
 use adapters_sdk::Settled;
 use gateway_engine::sweep::Sweep;
 use gateway_engine::worker::Worker;
+use gateway_model::calendar::Calendar;
+use gateway_model::day::Day;
+use gateway_model::id::CalendarId;
 use gateway_model::state::DeliveryState;
+use gateway_model::working_time::WorkingTime;
 use gateway_model::{Reason, limits};
 use gateway_store::faulty::{Fault, Step};
 
 use crate::system::{Answer, Node};
-use crate::world::{COMMUNE, START, agency_id};
+use crate::world::{COMMUNE, START, WORLD, agency_id};
 
 #[tokio::test]
 async fn what_there_is_no_room_for_waits_in_the_store_and_costs_nobody_an_attempt() {
@@ -117,4 +121,31 @@ async fn what_is_not_picked_up_in_working_time_is_an_incident_until_it_is() {
     node.walk().await;
     sweep().await;
     assert!(node.engine.operate().absence(&ward).is_none());
+}
+
+#[tokio::test]
+async fn patience_is_counted_by_the_calendar_of_the_agency() {
+    let node = Node::new(COMMUNE);
+    let ward = agency_id("ward");
+    let tuesday = Day::of(START).plus(1);
+    let off = Calendar {
+        id: CalendarId::parse("ward").unwrap(),
+        version: 1,
+        valid_from: None,
+        agencies: vec![ward.clone()],
+        time: WorkingTime::new(WorkingTime::default().hours().to_vec(), [tuesday], []),
+    };
+    node.trust
+        .replace(WORLD.changed(|content| {
+            content.version = 2;
+            content.calendars = vec![off];
+        }))
+        .unwrap();
+    node.system.set_room(0);
+    node.submit(1, &["ward"]).await.unwrap();
+    for (hours, is_incident, why) in [(26, false, "nobody works there on Tuesday"), (24, true, "it is Wednesday")] {
+        node.clock.advance(Duration::from_secs(hours * 3_600));
+        Sweep::default().once(&node.engine).await.unwrap();
+        assert_eq!(node.engine.operate().absence(&ward).is_some(), is_incident, "{why}");
+    }
 }

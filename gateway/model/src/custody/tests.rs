@@ -94,7 +94,7 @@ fn every_agency_has_its_line_with_its_own_time_and_the_way_apart() {
         ("land", "ky", 0.5 + 3.5 + 0.5, 0.0, Standing::Late),
     ];
     assert_eq!(lines, expected);
-    assert_eq!((hours(custody.used), custody.standing), (30.5, Standing::Early));
+    assert_eq!((hours(custody.used), custody.standing), (30.0, Standing::Early));
     assert_eq!(custody.due, Some(Due { at: at("09T08:00"), basis: DueBasis::Procedure }));
     assert_eq!(custody.left, Some(Left::Remaining(Duration::from_secs(7 * HOUR + HOUR / 2))));
     assert_eq!(custody.finished_at, Some(at("06T08:00")));

@@ -73,7 +73,8 @@ pub(super) fn walk(facts: &[Fact]) -> Walked {
     let desk = desk(looked_at, &ways);
     let mut events = events(looked_at, &ways);
     events.extend(desk.map(|(at, agency)| (at, Event::Received(agency))));
-    events.sort_by_key(|(at, event)| (*at, event.rank()));
+    events.sort_by(|a, b| (a.0, a.1.order()).cmp(&(b.0, b.1.order())));
+    events.dedup_by(|a, b| (a.0, a.1.order()) == (b.0, b.1.order()));
     let mut walked = Walked { received_at: events.first().map(|(at, _)| *at), ..Walked::default() };
     if looked_at.len() < facts.len() {
         walked.unknown.push(Unknown::More);
@@ -157,22 +158,24 @@ fn events<'f>(facts: &'f [Fact], ways: &BTreeMap<DeliveryId, Way<'f>>) -> Vec<(T
     events
 }
 
-impl Event<'_> {
-    /// The order of what happens at one instant; what was said is in the order in which it was told.
-    fn rank(&self) -> (u8, Timestamp) {
-        let rank = match self {
-            Self::Received(_) => 0,
-            Self::Promised(..) => 1,
-            Self::Appeared(_) => 2,
-            Self::HandedOver(_) => 3,
-            Self::CameBack(_) => 4,
-            Self::Said(word) => match word.meaning {
-                Meaning::Stops | Meaning::GoesOn | Meaning::InProcess | Meaning::NotTaken | Meaning::Nothing => 5,
-                Meaning::Ends | Meaning::EndsForHolder => 6,
-            },
-        };
-        let told_at = if let Self::Said(word) = self { word.told_at } else { Timestamp::MIN };
-        (rank, told_at)
+impl<'f> Event<'f> {
+    /// The order of what happens at one instant: what was said in the order in which it was told. Equal only for one and the same thing.
+    fn order(&self) -> (u8, Timestamp, &str, &str, Option<DeliveryId>, Option<Day>) {
+        let plain = |rank, who: &'f AgencyId, day| (rank, Timestamp::MIN, who.as_str(), "", None, day);
+        match self {
+            Self::Received(agency) => plain(0, agency, None),
+            Self::Promised(by, day) => plain(1, by, Some(*day)),
+            Self::Appeared(agency) => plain(2, agency, None),
+            Self::HandedOver(delivery) => (3, Timestamp::MIN, "", "", Some(*delivery), None),
+            Self::CameBack(delivery) => (4, Timestamp::MIN, "", "", Some(*delivery), None),
+            Self::Said(word) => {
+                let rank = match word.meaning {
+                    Meaning::Stops | Meaning::GoesOn | Meaning::InProcess | Meaning::NotTaken | Meaning::Nothing => 5,
+                    Meaning::Ends | Meaning::EndsForHolder => 6,
+                };
+                (rank, word.told_at, word.code, word.by.as_str(), None, word.due_on)
+            }
+        }
     }
 }
 

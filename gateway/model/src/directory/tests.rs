@@ -215,6 +215,8 @@ fn content(agencies: Vec<Agency>) -> DirectoryContent {
         anchors: Vec::new(),
         intermediates: Vec::new(),
         crls: Vec::new(),
+        calendars: Vec::new(),
+        procedures: Vec::new(),
     }
 }
 

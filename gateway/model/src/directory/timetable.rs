@@ -1,5 +1,8 @@
 //! Which version of a calendar or a procedure is in force: by agency or code, and by day.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Directory, DirectoryContent, DirectoryFault};
