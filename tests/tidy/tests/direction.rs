@@ -53,6 +53,8 @@ const TABLE: &[(&str, &[&str])] = &[
         "adapters-conformance",
         &["proto", "gateway-model", "certs-dev", "gateway-verify", "gateway-evidence", "adapters-sdk"],
     ),
+    // The console is a face of the operators' door: it knows no engine and no store.
+    ("gateway-console", &["proto", "gateway-model"]),
     // The only room that names concrete stores and adapters.
     (
         "gateway-server",
@@ -72,6 +74,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "adapters-edxml",
             "adapters-land",
             "adapters-worker",
+            "gateway-console",
         ],
     ),
     // `demo` makes a development PKI and simulates other organisations' systems; `check` reads the server's configuration.

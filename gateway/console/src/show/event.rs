@@ -1,0 +1,82 @@
+//! Events of the evidence log, read out of receipts and put into words.
+
+use gateway_model::Reason;
+use gateway_model::language::Language;
+use maud::{Markup, html};
+use prost::Message as _;
+use proto::v1;
+
+use super::icon::{Icon, icon};
+use super::text::{code, safe};
+use crate::words::{Word, state as w};
+
+/// One event with its place in its gateway's log.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Told {
+    /// The event.
+    pub event: v1::Event,
+    /// Index of its leaf.
+    pub leaf: u64,
+    /// Whether the asked gateway saw it itself.
+    pub local: bool,
+}
+
+impl Told {
+    /// Reads the event of a receipt; `None` when the bytes are no event.
+    pub(crate) fn of(receipt: Option<&v1::Receipt>, local: bool) -> Option<Self> {
+        let receipt = receipt?;
+        let event = v1::Event::decode(receipt.event.clone()).ok()?;
+        Some(Self { event, leaf: receipt.leaf_index, local })
+    }
+}
+
+/// What happened, with its shape.
+pub(crate) fn event(kind: v1::EventKind, l: Language) -> Markup {
+    let (tone, shape, word) = event_words(kind);
+    html! { span class={ "event " (tone) } { (icon(shape)) " " (word.of(l)) } }
+}
+
+/// Tone, shape and word of an event.
+pub(crate) fn event_words(kind: v1::EventKind) -> (&'static str, Icon, Word) {
+    use v1::EventKind as K;
+    match kind {
+        K::Accepted => ("go", Icon::Shield, w::EVENT_ACCEPTED),
+        K::Forwarded => ("go", Icon::Arrow, w::EVENT_FORWARDED),
+        K::Delivered => ("good", Icon::Check, w::EVENT_DELIVERED),
+        K::Refused => ("bad", Icon::Cross, w::EVENT_REFUSED),
+        K::Held => ("warn", Icon::Pause, w::EVENT_HELD),
+        K::Released => ("go", Icon::Arrow, w::EVENT_RELEASED),
+        K::Retried => ("go", Icon::Live, w::EVENT_RETRIED),
+        K::Expired => ("bad", Icon::Hourglass, w::EVENT_EXPIRED),
+        K::Succeeded => ("plain", Icon::Arrow, w::EVENT_SUCCEEDED),
+        K::Returned => ("plain", Icon::Back, w::EVENT_RETURNED),
+        K::Recorded => ("good", Icon::Receipt, w::EVENT_RECORDED),
+        K::Rerouted => ("plain", Icon::Arrow, w::EVENT_REROUTED),
+        K::Paused => ("warn", Icon::Pause, w::EVENT_PAUSED),
+        K::Resumed => ("go", Icon::Arrow, w::EVENT_RESUMED),
+        K::BulkPlanned => ("plain", Icon::Layers, w::EVENT_BULK_PLANNED),
+        K::BulkApproved => ("go", Icon::Layers, w::EVENT_BULK_APPROVED),
+        K::BulkStarted => ("go", Icon::Layers, w::EVENT_BULK_STARTED),
+        K::BulkStopped => ("warn", Icon::Layers, w::EVENT_BULK_STOPPED),
+        K::Exported => ("plain", Icon::Book, w::EVENT_EXPORTED),
+        K::SignedIn => ("plain", Icon::Shield, w::EVENT_SIGNED_IN),
+        K::Unspecified => ("plain", Icon::Warning, w::UNKNOWN),
+    }
+}
+
+/// A reason code with its words and, behind a click, what to do; nothing for no code.
+pub(crate) fn reason(raw: &str, l: Language) -> Markup {
+    let known = Reason::parse(raw);
+    html! {
+        @if let Some(reason) = known {
+            span.reason { (reason.message(l)) " " (code(raw)) }
+        } @else if !raw.is_empty() {
+            span.reason { (code(raw)) }
+        }
+    }
+}
+
+/// What an operator stated.
+pub(crate) fn note(text: &str) -> Markup {
+    html! { @if !text.is_empty() { " " q.note { (safe(text)) } } }
+}

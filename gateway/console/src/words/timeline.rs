@@ -1,0 +1,90 @@
+//! Words of the timeline, the ladder picture, custody and the printed pages' links.
+
+words! {
+    TITLE = "Hành trình", "Timeline";
+    OF_FILE = "Hành trình hồ sơ", "Timeline of file";
+    OF_DOCUMENT = "Hành trình văn bản", "Timeline of document";
+    OF_ENVELOPE = "Hành trình gói tin", "Timeline of envelope";
+    NOTHING_KNOWN = "Chưa có gì về mã này ở đây.", "Nothing is known here under this name.";
+    LADDER = "Đường đi qua các trục liên thông", "The way over the gateways";
+    LADDER_TEXT = "Mỗi bậc là một trục liên thông; thời gian đi từ trái sang phải. Bảng sự kiện bên dưới nói cùng nội dung bằng chữ.",
+        "Each rung is a gateway; time runs from left to right. The table of events below says the same in words.";
+    LADDER_CUT = "Hình chỉ vẽ phần cuối; bảng dưới có đủ.", "The picture shows only the end; the table below has all.";
+    LEGEND = "Chú giải", "Legend";
+    KNOWN_HERE = "biết tại đây", "seen here";
+    KNOWN_THERE = "trục kia tự khai kèm bằng chứng", "told by that gateway, with proof";
+    LOCAL_ONLY = "chỉ biết tại chỗ", "only local knowledge";
+    SOURCES = "Nguồn thông tin", "Sources";
+    SOURCES_CAPTION = "Các trục liên thông đã được hỏi", "The gateways that were asked";
+    SOURCES_LACKING = "Có trục liên thông không trả lời: phần của trục đó chỉ gồm những biên nhận đã gửi về trước đó.",
+        "A gateway did not answer: its part consists only of the receipts that it had sent before.";
+    ANSWERED = "đã trả lời", "answered";
+    NOT_ANSWERED = "không trả lời: chỉ biết tại chỗ", "did not answer: only local knowledge";
+    GATEWAY = "Trục liên thông", "Gateway";
+    RECEIPTS = "Biên nhận kỹ thuật", "Technical receipts";
+    RECEIPTS_TEXT = "Máy đã nhận, đã kiểm tra, đã chuyển, đã giao. Không nói gì về việc hồ sơ được giải quyết đến đâu.",
+        "What machines received, verified, forwarded and delivered. They say nothing about how far the matter itself is.";
+    STATUSES = "Trạng thái nghiệp vụ", "Business statuses";
+    STATUSES_TEXT = "Điều cơ quan nói về hồ sơ, văn bản: tiếp nhận, xử lý, hoàn thành. Ghi nguyên mã.",
+        "What an agency said about the matter: registered, in work, finished. Raw codes are kept.";
+    STATUSES_NONE = "Chưa có trạng thái nghiệp vụ nào.", "No business status has been said yet.";
+    STATUS_LATEST = "Mới nhất", "Latest";
+    SAID_BY = "Cơ quan nói", "Said by";
+    EVENTS_CAPTION = "Mọi sự kiện, cũ nhất trước", "Every event, oldest first";
+    TIME = "Thời gian", "Time";
+    EVENT = "Sự kiện", "Event";
+    PARTY = "Bên kia", "Other party";
+    RECIPIENTS = "Nơi nhận", "Recipients";
+    ATTEMPT = "Lần", "Attempt";
+    REASON = "Lý do", "Reason";
+    EVIDENCE = "Bằng chứng", "Evidence";
+    LEAF = "lá", "leaf";
+    KNOWLEDGE = "Nguồn", "Source";
+    ENVELOPES = "Gói tin và các lượt giao", "Envelopes and their deliveries";
+    ENVELOPE = "Gói tin", "Envelope";
+    SENDER = "Nơi gửi", "Sender";
+    ACCEPTED_AT = "Nhận lúc", "Accepted";
+    SUBJECT = "Trích yếu", "Subject";
+    DELIVERIES_CAPTION = "Các lượt giao của gói tin", "Deliveries of the envelope";
+    RECIPIENT = "Nơi nhận", "Recipient";
+    STATE = "Trạng thái kỹ thuật", "Technical state";
+    ATTEMPTS = "Số lần thử", "Attempts";
+    NEXT_ATTEMPT = "Lần thử tới", "Next attempt";
+    NEXT_HOP = "Đang ở / chờ", "With / waits for";
+    SINCE = "Từ", "Since";
+    UNTIL = "Đến", "Until";
+    CUSTODY = "Ai đang giữ hồ sơ", "Who holds the file";
+    CUSTODY_CAPTION = "Từng lần giữ hồ sơ, cũ nhất trước", "Each holding of the file, oldest first";
+    PROCEDURE = "Thủ tục", "Procedure";
+    PROCEDURE_VERSION = "bản", "version";
+    RECEIVED_AT = "Tiếp nhận", "Received";
+    DUE_AT = "Hẹn trả", "Due";
+    FINISHED_AT = "Trả kết quả", "Finished";
+    STANDING = "Tình trạng hạn", "Standing";
+    USED = "Đã dùng", "Used";
+    LEFT = "Còn lại", "Left";
+    ALLOWED = "Được dùng", "Allowed";
+    ON_THE_WAY = "Trên đường", "On the way";
+    AGENCY = "Cơ quan", "Agency";
+    STEP = "Bước", "Step";
+    FROM = "Nhận từ", "From";
+    HOLDS_NOW = "đang giữ", "holds it now";
+    PAUSES = "Thời gian không tính giờ", "When the clock stood still";
+    PAUSES_CAPTION = "Các lần tạm dừng", "Pauses";
+    CODE = "Mã", "Code";
+    CALENDAR = "Lịch làm việc", "Calendar";
+    SLIP = "In phiếu kiểm soát (mẫu 06)", "Print the control slip (form 06)";
+    APOLOGY = "In thư xin lỗi (mẫu 04)", "Print the apology notice (form 04)";
+    NOT_LATE = "Hồ sơ này không trễ hạn; không cần thư xin lỗi.", "This file is not late; no apology is due.";
+    NO_CUSTODY = "Chưa biết ai giữ hồ sơ này.", "It is not known who holds this file.";
+    PRINT = "In trang này", "Print this page";
+    BACK_TO_TIMELINE = "Về hành trình", "Back to the timeline";
+    CUT = "Có nhiều sự kiện hơn số hiện ở đây.", "There are more events than are shown.";
+    LEGEND_ACCEPTED = "đã kiểm tra và lưu", "verified and kept";
+    LEGEND_MOVE = "đã chuyển tiếp", "forwarded";
+    LEGEND_WAIT = "đang chờ gửi", "waits to be sent";
+    LEGEND_DELIVERED = "đã giao", "delivered";
+    LEGEND_HELD = "tạm giữ", "held";
+    LEGEND_REFUSED = "từ chối, hết hạn, trả lại", "refused, expired, returned";
+    LEGEND_STATUS = "trạng thái nghiệp vụ", "business status";
+}
