@@ -137,15 +137,29 @@ impl PeerRelay {
         Ok(verdicts.iter().map(verdict).collect())
     }
 
-    async fn ping(&self) -> Result<(), Fault> {
+    /// Asks who is there.
+    pub(crate) async fn ping(&self) -> Result<v1::PingResponse, Fault> {
         let link = self.link().await?;
         let answered =
             link.client.clone().ping(v1::PingRequest {}).await.map_err(|status| Fault::from_status(&status))?;
-        let gateway = answered.into_inner().gateway;
-        if gateway == self.gateway.as_str() {
-            return Ok(());
+        let answer = answered.into_inner();
+        if answer.gateway == self.gateway.as_str() {
+            return Ok(answer);
         }
-        Err(Fault::NotTrusted(format!("{gateway} answers where {} should", self.gateway)))
+        Err(Fault::NotTrusted(format!("{} answers where {} should", answer.gateway, self.gateway)))
+    }
+
+    /// Asks what is known there, and says how long that may take.
+    pub(crate) async fn trace(
+        &self,
+        question: v1::TraceRequest,
+        time: Duration,
+    ) -> Result<v1::TimelineResponse, Fault> {
+        let link = self.link().await?;
+        let mut request = tonic::Request::new(question);
+        request.set_timeout(time);
+        let answered = link.client.clone().trace(request).await.map_err(|status| Fault::from_status(&status))?;
+        Ok(answered.into_inner().timeline.unwrap_or_default())
     }
 }
 
@@ -180,7 +194,7 @@ impl Adapter for PeerRelay {
     async fn check(&self) -> Health {
         let until = Instant::now() + self.wiring.settings.call_time_max;
         match timeout_at(until, self.ping()).await {
-            Ok(Ok(())) => Health::Up,
+            Ok(Ok(_)) => Health::Up,
             Ok(Err(fault)) => Health::Down { cause: fault.to_string() },
             Err(_) => Health::Down { cause: "the peer does not answer in time".to_owned() },
         }

@@ -173,6 +173,10 @@ impl RelayService for Gateway {
         Ok(Response::new(v1::RelayServiceMissingPartsResponse { missing }))
     }
 
+    async fn trace(&self, _: Request<v1::TraceRequest>) -> Result<Response<v1::TraceResponse>, Status> {
+        Err(Status::unimplemented("the relays under test ask nothing"))
+    }
+
     async fn ping(&self, _: Request<v1::PingRequest>) -> Result<Response<v1::PingResponse>, Status> {
         let gateway = self.0.name.lock().unwrap().clone();
         Ok(Response::new(v1::PingResponse { gateway, ..v1::PingResponse::default() }))

@@ -6,7 +6,7 @@
 //! its first receipt.
 //!
 //! The rooms: [`config`] is what the server gives at wiring, `tls` who the other side is, `link` one connection, `pipeline` its stream,
-//! `upload` the parts, `deliver` the relay itself, `fault` what each failure means to the engine.
+//! `upload` the parts, `deliver` the relay itself, `ask` what moves nothing, `fault` what each failure means to the engine.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,7 @@ use adapters_sdk::relay::{Relay, RelayAdapters};
 use gateway_model::Digest;
 use gateway_model::id::GatewayId;
 
+mod ask;
 pub mod config;
 mod deliver;
 mod fault;
@@ -23,6 +24,7 @@ mod pipeline;
 mod tls;
 mod upload;
 
+pub use crate::ask::AskFault;
 pub use crate::config::{Now, RelayIdentity, RelayIdentityError, RelaySettings};
 use crate::deliver::PeerRelay;
 

@@ -19,6 +19,8 @@ pub enum Exit {
     Unreachable = 4,
     /// The gateway or the verifier refused; the reason code is in the output.
     Refused = 5,
+    /// Something needs a person: `stuck` and `trust expiring` found it. For cron.
+    Stuck = 10,
     /// A worker's configuration will not do (EX_CONFIG of sysexits): starting it again does not help.
     Misconfigured = 78,
 }

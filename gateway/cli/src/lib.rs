@@ -49,6 +49,10 @@ pub enum Verb {
     Config(verbs::config::Config),
     /// Tells the state of a gateway in a few numbers.
     Status(verbs::status::Status),
+    /// Tells what needs a person now, by cause, with the agency that has to act.
+    ///
+    /// Exit codes: 0 nothing does, 10 something does. `--incidents` shows when each began and ended.
+    Stuck(verbs::stuck::Stuck),
     /// Signs and submits files, or submits a ready-made envelope.
     ///
     /// The signed envelope is kept beside until the gateway has accepted or finally refused it, so that a repeat sends the same bytes and can
@@ -60,6 +64,16 @@ pub enum Verb {
     Trace(verbs::trace::Trace),
     /// Lists, shows and moves deliveries.
     Msg(verbs::msg::Msg),
+    /// Acts on many deliveries: plan, look, run, stop.
+    Bulk(verbs::bulk::Bulk),
+    /// Lists, pauses, resumes and pings the gateways that a gateway speaks with.
+    Peer(verbs::peer::Peer),
+    /// Lists certificates, revocation lists and the directory, by when they end.
+    Trust(verbs::trust::Trust),
+    /// Lists what operators did, newest first.
+    Audit(verbs::audit::Audit),
+    /// Prints a link that opens the operators' console once.
+    Console(verbs::console::Console),
     /// Makes, shows and compares signed directories.
     ///
     /// From nothing: `directory key`, `directory example > agencies.toml`, edit it, `directory build`, `directory show`.
@@ -73,7 +87,7 @@ pub enum Verb {
     /// A receipt is a proof: an event, its place in the gateway's log, and the signed checkpoint of that log. Checking it needs the signed
     /// directory and no network.
     Receipt(verbs::receipt::Receipt),
-    /// Puts adapters in any language to the test, and starts new ones.
+    /// Puts adapters in any language to the test, starts new ones, and shows those of a gateway.
     Adapter(verbs::adapter::Adapter),
     /// Explains a reason code.
     Explain(verbs::explain::Explain),
@@ -92,6 +106,12 @@ pub async fn run(cli: Cli) -> Exit {
         Verb::Check(verb) => verb.run(),
         Verb::Config(verb) => verb.run(),
         Verb::Status(verb) => verb.run(language).await,
+        Verb::Stuck(verb) => verb.run(language).await,
+        Verb::Bulk(verb) => verb.run(language).await,
+        Verb::Peer(verb) => verb.run(language).await,
+        Verb::Trust(verb) => verb.run(language).await,
+        Verb::Audit(verb) => verb.run(language).await,
+        Verb::Console(verb) => verb.run(language).await,
         Verb::Send(verb) => verb.run(language).await,
         Verb::Trace(verb) => verb.run(language).await,
         Verb::Msg(verb) => verb.run(language).await,

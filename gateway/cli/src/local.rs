@@ -21,6 +21,10 @@ use crate::trusted;
 /// The name of the directory file, in the federation's folder.
 pub const DIRECTORY_FILE: &str = "directory.bin";
 
+/// Ports of one gateway: doors, admin, console.
+type Ports = [u16; PORTS];
+const PORTS: usize = 3;
+
 /// A federation on this machine. Dropping it kills its processes.
 #[derive(Debug)]
 pub struct Local {
@@ -48,6 +52,8 @@ pub struct LocalGateway {
     pub port: u16,
     /// Port of its admin door.
     pub admin_port: u16,
+    /// Port of its console.
+    pub console_port: u16,
     /// Environment of its process, besides ours.
     pub environment: Vec<(String, String)>,
     child: Option<Child>,
@@ -83,9 +89,10 @@ impl Local {
     pub fn lay_out(folder: &Path, plan: Plan, options: &Options) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let folder = folder.canonicalize()?;
-        let ports = free_ports(plan.gateways.len() * 2)?;
-        let (doors, admins) = ports.split_at(plan.gateways.len());
-        let province = Province::generate(&folder, &plan.with_ports(doors), trusted::now().seconds())?;
+        let ports = free_ports(plan.gateways.len() * PORTS)?;
+        let ports: Vec<Ports> = ports.chunks_exact(PORTS).map(|of_one| [of_one[0], of_one[1], of_one[2]]).collect();
+        let doors: Vec<u16> = ports.iter().map(|[doors, ..]| *doors).collect();
+        let province = Province::generate(&folder, &plan.with_ports(&doors), trusted::now().seconds())?;
         let binary = match &options.binary {
             Some(binary) => binary.clone(),
             None => std::env::current_exe().context("cannot find this program")?,
@@ -93,7 +100,7 @@ impl Local {
         let mut local = Self { folder, province, gateways: Vec::new(), binary };
         local.issue_directory(1)?;
         for (number, gateway) in local.province.gateways.iter().enumerate() {
-            let made = local.write_config(gateway, doors[number], admins[number], options)?;
+            let made = local.write_config(gateway, ports[number], options)?;
             local.gateways.push(made);
         }
         Ok(local)
@@ -129,8 +136,7 @@ impl Local {
     fn write_config(
         &self,
         gateway: &ProvinceGateway,
-        port: u16,
-        admin_port: u16,
+        [port, admin_port, console_port]: Ports,
         options: &Options,
     ) -> anyhow::Result<LocalGateway> {
         let id = &gateway.id;
@@ -143,7 +149,7 @@ impl Local {
         };
         let text = format!(
             "[gateway]\nid = \"{id}\"\n\n[listen]\ndoors = \"127.0.0.1:{port}\"\nadmin = \"127.0.0.1:{admin_port}\"\n\n\
-             [tls]\ncertificate = \"tls/{id}.pem\"\nkey = \"tls/{id}.key\"\nroots = [\"tls/ca.pem\"]\n\n\
+             [console]\nlisten = \"127.0.0.1:{console_port}\"\n\n[tls]\ncertificate = \"tls/{id}.pem\"\nkey = \"tls/{id}.key\"\nroots = [\"tls/ca.pem\"]\n\n\
              [store]\npath = \"stores/{id}\"\n\n[evidence]\nkey = \"{log}\"\n\n\
              [directory]\nfile = \"{DIRECTORY_FILE}\"\n{directory}\nauthority = \"{authority}\"\nrefresh = \"1s\"\n\n{extra}\n{adapters}",
             log = gateway.log_key.display(),
@@ -153,7 +159,17 @@ impl Local {
         );
         std::fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
         let log = self.folder.join(format!("{id}.log"));
-        Ok(LocalGateway { id: id.clone(), config, store, log, port, admin_port, environment: Vec::new(), child: None })
+        Ok(LocalGateway {
+            id: id.clone(),
+            config,
+            store,
+            log,
+            port,
+            admin_port,
+            console_port,
+            environment: Vec::new(),
+            child: None,
+        })
     }
 
     /// One folder adapter for the agencies behind a gateway, one with a seal for the land registration office, and the adapters of those who

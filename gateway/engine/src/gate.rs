@@ -154,6 +154,11 @@ impl Gates {
         closed
     }
 
+    /// The last answer of a party, when it is remembered.
+    pub fn answered(&self, party: &Party) -> Option<Timestamp> {
+        self.answered.get(party).copied()
+    }
+
     fn close(
         &mut self,
         party: &Party,

@@ -1,7 +1,8 @@
 //! Where work goes, and the names of the lanes that it waits in.
 //!
 //! A lane is `<kind>:<id>|<priority rank>|<sender>`; ids have neither `|` nor spaces. What a broadcast brings to an agency waits in a lane of its
-//! own, `broadcast:<id>|<priority rank>|<sender>`, so that it has room of its own. Receipts on their way back wait in `receipts:<gateway>`.
+//! own, `broadcast:<id>|<priority rank>|<sender>`, so that it has room of its own. What an operator sends by another gateway than the directory
+//! says waits in `detour:<gateway>|<priority rank>|<sender>`, so that the walk does not turn it back. Receipts on their way back wait in `receipts:<gateway>`.
 
 use gateway_model::envelope::Priority;
 use gateway_model::id::{AgencyId, GatewayId};
@@ -42,6 +43,8 @@ pub struct Place {
     pub sender: Option<AgencyId>,
     /// Whether it is one of very many of the same envelope.
     pub is_broadcast: bool,
+    /// Whether an operator chose this way, whatever the directory says.
+    pub is_detour: bool,
 }
 
 impl Destination {
@@ -81,6 +84,11 @@ impl Destination {
         }
     }
 
+    /// The lane of what an operator sends by `via`.
+    pub fn detour(via: &GatewayId, priority: Priority, sender: &AgencyId) -> Lane {
+        Lane::new(format!("detour:{via}|{}|{sender}", priority.rank()))
+    }
+
     /// The lane of receipts back to `gateway`.
     pub fn receipts(gateway: &GatewayId) -> Lane {
         Lane::new(format!("receipts:{gateway}"))
@@ -104,7 +112,13 @@ impl Place {
         let (kind, rest) = lane.as_str().split_once(':')?;
         if kind == "receipts" {
             let destination = Destination::Receipts(GatewayId::parse(rest).ok()?);
-            return Some(Self { destination, priority: Priority::Normal, sender: None, is_broadcast: false });
+            return Some(Self {
+                destination,
+                priority: Priority::Normal,
+                sender: None,
+                is_broadcast: false,
+                is_detour: false,
+            });
         }
         let mut pieces = rest.rsplitn(3, '|');
         let sender = AgencyId::parse(pieces.next()?).ok()?;
@@ -112,12 +126,13 @@ impl Place {
         let id = pieces.next()?;
         let destination = match kind {
             "agency" | "broadcast" => Destination::Agency(AgencyId::parse(id).ok()?),
-            "gateway" => Destination::Gateway(GatewayId::parse(id).ok()?),
+            "gateway" | "detour" => Destination::Gateway(GatewayId::parse(id).ok()?),
             "awaiting" => Destination::Awaiting(GatewayId::parse(id).ok()?),
             "nowhere" => Destination::Nowhere,
             _ => return None,
         };
-        Some(Self { destination, priority, sender: Some(sender), is_broadcast: kind == "broadcast" })
+        let (is_broadcast, is_detour) = (kind == "broadcast", kind == "detour");
+        Some(Self { destination, priority, sender: Some(sender), is_broadcast, is_detour })
     }
 }
 
@@ -146,7 +161,8 @@ mod tests {
         ] {
             let lane = destination.lane(Priority::Express, &sender);
             let sender = Some(sender.clone());
-            let place = Place { destination, priority: Priority::Express, sender, is_broadcast: false };
+            let place =
+                Place { destination, priority: Priority::Express, sender, is_broadcast: false, is_detour: false };
             assert_eq!(Place::of(&lane), Some(place));
         }
         assert_eq!(Place::of(&Destination::receipts(&gateway)).unwrap().destination, Destination::Receipts(gateway));
@@ -160,6 +176,13 @@ mod tests {
         assert!(place.is_broadcast && place.destination == agency && place.priority == Priority::Urgent);
         let gateway = Destination::Gateway(GatewayId::parse("gw").unwrap());
         assert_eq!(gateway.broadcast_lane(Priority::Urgent, &sender), gateway.lane(Priority::Urgent, &sender));
+    }
+
+    #[test]
+    fn a_detour_goes_to_its_gateway_and_is_known_as_one() {
+        let (via, sender) = (GatewayId::parse("gw").unwrap(), AgencyId::parse("H15").unwrap());
+        let place = Place::of(&Destination::detour(&via, Priority::Normal, &sender)).unwrap();
+        assert!(place.is_detour && place.destination == Destination::Gateway(via));
     }
 
     #[test]

@@ -109,6 +109,9 @@ impl Ledger {
 
     /// How many rows a destination may take now.
     pub(crate) fn space(&self, engine: &Core, destination: &Destination, now: Timestamp) -> Space {
+        if engine.pauses.before(engine, destination).is_some() {
+            return 0.into();
+        }
         let (settings, under_way) = (&engine.settings, self.by_destination.get(destination).copied().unwrap_or(0));
         let passage = destination.party().map_or(Passage::Open, |party| engine.gates().passage(&party, now));
         let may_pass = match passage {

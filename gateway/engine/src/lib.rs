@@ -5,16 +5,21 @@
 //! room: [`worker`] decides what is walked next ([`schedule`] is fair, [`gate`] closes what does not answer, [`retry`] spreads the waits);
 //! [`sweep`] tidies; [`operate`] is what a person sees and moves; [`trust`], [`clock`] and [`entropy`] are arguments.
 
+pub mod audit;
+pub mod bulk;
 pub mod clock;
 pub mod door;
+mod door_trouble;
 pub mod entropy;
 pub mod events;
 pub mod gate;
 mod hold;
+pub mod incident;
 pub mod lane;
 mod leased;
 pub mod metrics;
 pub mod operate;
+pub mod pause;
 mod pick_up;
 pub mod quota;
 pub mod refusals;
@@ -22,7 +27,9 @@ pub mod retry;
 pub mod schedule;
 pub mod settings;
 pub mod steps;
+pub mod stuck;
 pub mod sweep;
+mod tally;
 pub mod trust;
 pub mod worker;
 
@@ -35,6 +42,7 @@ use adapters_sdk::{Adapter, Settled};
 use bytes::Bytes;
 use gateway_evidence::{Event, EventKind, Receipt};
 use gateway_model::agency::Hop;
+use gateway_model::day::Day;
 use gateway_model::id::{AgencyId, EnvelopeKey, GatewayId};
 use gateway_model::working_time::WorkingTime;
 use gateway_model::{Digest, Refusal, Timestamp};
@@ -60,6 +68,9 @@ use crate::steps::{accept, deliver, receipt, repeat, route, store, verify};
 use crate::trust::TrustHolder;
 use crate::worker::Worker;
 
+/// Alarms that wait for who listens.
+const ALARMS_WAITING: usize = 1_024;
+
 /// The engine of one gateway. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Engine {
@@ -84,8 +95,6 @@ pub struct EngineParts {
     pub adapters: AdapterTable,
     /// Bounds and times.
     pub settings: Settings,
-    /// When people work: what nobody picks up is an incident only then.
-    pub calendar: WorkingTime,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -152,8 +161,18 @@ pub(crate) struct Core {
     pub(crate) trust: TrustHolder,
     pub(crate) adapters: AdapterTable,
     pub(crate) settings: Settings,
-    pub(crate) calendar: WorkingTime,
     pub(crate) incidents: pick_up::Incidents,
+    pub(crate) pauses: pause::Pauses,
+    pub(crate) door_trouble: door_trouble::DoorTrouble,
+    pub(crate) board: stuck::BoardHolder,
+    pub(crate) book: incident::IncidentBook,
+    pub(crate) bulks: bulk::Bulks,
+    /// What operators began and what ends by itself.
+    pub(crate) tasks: tokio_util::task::TaskTracker,
+    pub(crate) tally: tally::Tally,
+    pub(crate) started_at: Timestamp,
+    /// Alarms to whoever listens.
+    pub(crate) alarms: tokio::sync::broadcast::Sender<incident::Alarm>,
     pub(crate) metrics: Metrics,
     pub(crate) quotas: QuotaBook,
     pub(crate) events: Events,
@@ -189,8 +208,16 @@ impl Engine {
             trust: parts.trust,
             adapters: parts.adapters,
             metrics: parts.metrics,
-            calendar: parts.calendar,
             incidents: pick_up::Incidents::default(),
+            pauses: pause::Pauses::default(),
+            door_trouble: door_trouble::DoorTrouble::default(),
+            board: stuck::BoardHolder::default(),
+            book: incident::IncidentBook::default(),
+            bulks: bulk::Bulks::default(),
+            tally: tally::Tally::default(),
+            started_at: parts.clock.now(),
+            tasks: tokio_util::task::TaskTracker::new(),
+            alarms: tokio::sync::broadcast::Sender::new(ALARMS_WAITING),
             settings,
         };
         Self { core: Arc::new(core) }
@@ -225,13 +252,30 @@ impl Engine {
             shutdown.cancelled().await;
             self.drain();
         };
-        tokio::join!(worker.run(shutdown.clone()), sweep::run(&self.core, shutdown.clone()), doors);
+        if let Err(error) = self.core.load_marks().await {
+            tracing::error!(%error, "pauses and plans cannot be read yet");
+        }
+        let watch = stuck::watch::run(&self.core, shutdown.clone());
+        tokio::join!(worker.run(shutdown.clone()), sweep::run(&self.core, shutdown.clone()), watch, doors);
     }
 
     /// Takes no more submissions from now on; what is accepted is still walked.
     pub fn drain(&self) {
         self.core.draining.store(true, Ordering::Relaxed);
         self.core.drained.cancel();
+    }
+
+    /// Alarms from now on: one at the beginning of each incident and one at its end. Who listens too slowly misses the oldest.
+    pub fn alarms(&self) -> tokio::sync::broadcast::Receiver<incident::Alarm> {
+        self.core.alarms.subscribe()
+    }
+
+    /// Looks once at what is stuck, with what follows from it: for simulation and tests.
+    ///
+    /// # Errors
+    /// [`gateway_store::StoreError`].
+    pub async fn look(&self) -> Result<(), gateway_store::StoreError> {
+        stuck::watch::look_once(&self.core).await
     }
 
     /// What a person sees and moves.
@@ -305,12 +349,15 @@ impl Core {
         match result {
             Ok(accepted) => {
                 let took = self.clock.steady().since(began);
+                self.door_trouble.accepted(&accepted.key.sender);
+                self.tally.count_accepted(took);
                 self.metrics.accepted(accept::hop_kind(&submission.hop), accepted.duplicate, took);
                 self.events.tell(accepted.seq);
             }
             Err(refusal) => {
                 tracing::info!(hop = %submission.hop, reason = %refusal.reason, field = %refusal.field, "refused a submission");
                 self.metrics.refused(refusal.reason);
+                self.remember_trouble(submission, refusal.reason);
                 self.refusals.remember(RefusalRecord {
                     at: self.clock.now(),
                     hop: submission.hop.to_string(),
@@ -320,6 +367,38 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// A sender that a system of its own brings, and that is turned away for its trust. Of others, who claims to be the sender proves nothing.
+    fn remember_trouble(&self, submission: &Submission, reason: gateway_model::Reason) {
+        let Hop::System(system) = &submission.hop else { return };
+        if gateway_model::Cause::of_trust(reason).is_none() {
+            return;
+        }
+        let Some(snapshot) = self.trust.current() else { return };
+        let directory = snapshot.directory();
+        let Some(system) = directory.system(system) else { return };
+        let now = self.clock.now();
+        let claimed = verify::claimed_sender(submission);
+        let claimed = claimed.and_then(|name| Some(directory.agency_named_at(&name, now)?.id.clone()));
+        if let Some(sender) = claimed.filter(|sender| system.speaks_for.contains(sender)) {
+            self.door_trouble.refused(sender, reason, now);
+        }
+    }
+
+    /// When an agency works: by the directory in force, or by the usual hours.
+    pub(crate) fn calendar_of(&self, agency: Option<&AgencyId>, at: Timestamp) -> WorkingTime {
+        let snapshot = self.trust.current();
+        let directory = snapshot.as_ref().map(|snapshot| snapshot.directory());
+        let calendar =
+            directory.zip(agency).and_then(|(directory, agency)| directory.calendar_for(agency, Day::of(at)));
+        calendar.map_or_else(WorkingTime::default, |calendar| calendar.time.clone())
+    }
+
+    /// What operators decided before this start.
+    async fn load_marks(&self) -> Result<(), gateway_store::StoreError> {
+        self.pauses.load(self.store.as_ref()).await?;
+        self.bulks.load(self.store.as_ref()).await
     }
 
     /// An event about an envelope that is kept here; the caller fills in the rest.

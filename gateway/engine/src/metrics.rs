@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use gateway_model::Reason;
+use gateway_model::{Cause, Reason};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+use crate::stuck::StuckGroup;
 
 type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -27,6 +29,8 @@ pub struct Metrics {
     store_faults: Counter,
     swept: Family<Labels<1>, Counter>,
     not_picked_up: Family<Labels<1>, Gauge>,
+    stuck: Family<Labels<1>, Gauge>,
+    incidents: Family<Labels<1>, Gauge>,
 }
 
 impl Metrics {
@@ -69,6 +73,12 @@ impl Metrics {
             "Agencies served here whose deliveries nobody picks up: 1 while it lasts",
             metrics.not_picked_up.clone(),
         );
+        registry.register(
+            "lienthong_stuck_deliveries",
+            "Deliveries and receipts that need a person, by cause",
+            metrics.stuck.clone(),
+        );
+        registry.register("lienthong_incidents", "Incidents that last, by cause", metrics.incidents.clone());
         metrics
     }
 
@@ -88,6 +98,8 @@ impl Metrics {
             store_faults: Counter::default(),
             swept: Family::default(),
             not_picked_up: Family::default(),
+            stuck: Family::default(),
+            incidents: Family::default(),
         }
     }
 
@@ -132,6 +144,17 @@ impl Metrics {
 
     pub(crate) fn not_picked_up(&self, agency: &str, lasts: bool) {
         self.not_picked_up.get_or_create(&[("agency", agency.to_owned())]).set(i64::from(lasts));
+    }
+
+    /// What the last look saw.
+    pub(crate) fn stuck(&self, groups: &[StuckGroup]) {
+        for cause in Cause::ALL {
+            let of_cause = || groups.iter().filter(|group| group.key.cause == cause);
+            let labels = [("cause", cause.as_str().to_owned())];
+            let rows: u64 = of_cause().map(|group| group.count).sum();
+            self.stuck.get_or_create(&labels).set(i64::try_from(rows).unwrap_or(i64::MAX));
+            self.incidents.get_or_create(&labels).set(i64::try_from(of_cause().count()).unwrap_or(i64::MAX));
+        }
     }
 
     pub(crate) fn swept(&self, what: &'static str, count: usize) {

@@ -3,29 +3,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters_sdk::Absence;
-use gateway_evidence::{Event, EventKind};
-use gateway_model::id::{AgencyId, DeliveryId, EnvelopeId, EnvelopeKey, OperatorId};
+use adapters_sdk::{Absence, Health};
+use gateway_evidence::{ActKind, Event, EventKind, Receipt};
+use gateway_model::id::{AgencyId, DeliveryId, EnvelopeId, EnvelopeKey, GatewayId, OperatorId};
 use gateway_model::state::{DeliveryState, DeliveryStatus};
 use gateway_model::{Reason, Refusal, Timestamp, limits};
 use gateway_store::Pressure;
+use gateway_store::backlog::LaneLoad;
 use gateway_store::change::Change;
-use gateway_store::claim::ReturnWhat;
+use gateway_store::claim::{Lane, ReturnWhat};
+use gateway_store::mark::Mark;
 use gateway_store::query::{Counts, Page, Query};
 use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EventRow};
 
 use crate::Core;
 use crate::gate::ClosedGate;
-use crate::lane::{Destination, Place};
+use crate::incident::Incident;
+use crate::lane::{Destination, Party, Place};
+use crate::pause::{Pausable, Pause};
 use crate::pick_up;
 use crate::refusals::RefusalRecord;
 use crate::steps::store::store_refusal;
+use crate::stuck::{Board, GroupKey};
 use crate::sweep::way_now;
 
 /// Events shown in one timeline.
 pub const TIMELINE_EVENTS_MAX: usize = 4_096;
 /// Envelopes shown in one timeline.
 pub const TIMELINE_ENVELOPES_MAX: usize = 256;
+
+/// Pages of deliveries looked through for one document.
+const DOCUMENT_PAGES_MAX: usize = 20;
 
 /// The operators' side of an engine. Who may do what is decided at the door.
 #[derive(Clone)]
@@ -42,6 +50,8 @@ pub enum About {
     EnvelopeId(EnvelopeId),
     /// Every envelope of one file.
     FileCode(String),
+    /// Every envelope with one document number and notation.
+    DocumentCode(String),
 }
 
 /// All that is known here, oldest first.
@@ -79,11 +89,34 @@ pub struct Status {
     pub busy: Option<(Reason, Duration)>,
     /// Who does not answer.
     pub gates: Vec<ClosedGate>,
+    /// Envelopes accepted since the start.
+    pub accepted: u64,
+    /// Deliveries that reached their systems since the start.
+    pub delivered: u64,
+    /// When the engine was put together, by the wall clock.
+    pub started_at: Timestamp,
+    /// Of the newest acknowledgements, 99 of 100 took at most this.
+    pub acknowledge_p99: Duration,
+}
+
+/// How it goes with a party, by the wall clock.
+#[derive(Clone, Debug)]
+pub struct Contact {
+    /// Its gate, when it does not answer.
+    pub closed: Option<ClosedGate>,
+    /// Its last answer since the start.
+    pub answered_at: Option<Timestamp>,
+    /// Why what waits for it is not picked up.
+    pub absence: Option<Absence>,
 }
 
 impl Operate {
     pub(crate) fn new(engine: Arc<Core>) -> Self {
         Self { engine }
+    }
+
+    pub(crate) fn engine(&self) -> &Core {
+        &self.engine
     }
 
     /// Deliveries by filter, newest first, in pages.
@@ -107,6 +140,7 @@ impl Operate {
             About::Envelope(key) => store.find(key).await.map_err(refuse)?.into_iter().collect(),
             About::EnvelopeId(id) => store.by_envelope_id(*id).await.map_err(refuse)?,
             About::FileCode(code) => store.by_file_code(code, TIMELINE_ENVELOPES_MAX + 1).await.map_err(refuse)?,
+            About::DocumentCode(code) => self.by_document_code(code).await?,
         };
         if rows.is_empty() {
             return Err(Reason::NotFound.into());
@@ -123,6 +157,27 @@ impl Operate {
             timeline.envelopes.push((row, deliveries));
         }
         Ok(timeline)
+    }
+
+    /// The oldest first.
+    async fn by_document_code(&self, code: &str) -> Result<Vec<EnvelopeRow>, Refusal> {
+        let (mut found, mut after) = (Vec::<EnvelopeRow>::new(), None);
+        for _ in 0..DOCUMENT_PAGES_MAX {
+            let limit = usize::try_from(limits::PAGE_ROWS_MAX).unwrap_or(usize::MAX);
+            let query = Query { code: Some(code.to_owned()), limit, after, ..Query::default() };
+            let page = self.list(&query).await?;
+            for row in page.rows {
+                if found.last().is_none_or(|last| last.seq != row.envelope.seq) {
+                    found.push((*row.envelope).clone());
+                }
+            }
+            after = page.next.filter(|_| found.len() <= TIMELINE_ENVELOPES_MAX);
+            if after.is_none() {
+                break;
+            }
+        }
+        found.reverse();
+        Ok(found)
     }
 
     /// Tries a waiting delivery now, or a forwarded one again; its destination too, when that is closed.
@@ -188,6 +243,178 @@ impl Operate {
         self.apply(&row, change).await
     }
 
+    /// Sends a waiting or held delivery by a neighbour of this gateway that the directory would not choose now.
+    ///
+    /// # Errors
+    /// As [`Operate::retry`]; [`Reason::RouteMissing`] when `via` is no neighbour; [`Reason::RouteLoop`] when it has had the envelope.
+    pub async fn reroute(&self, action: &Action, via: &GatewayId) -> Result<DeliveryRow, Refusal> {
+        let row = self.find(action).await?;
+        let snapshot = self.engine.trust.usable(self.engine.clock.now())?;
+        let refuse = |reason: Reason| Refusal::new(reason).at("via").saw(via.to_string());
+        if !snapshot.directory().are_neighbours(&self.engine.gateway, via) {
+            return Err(refuse(Reason::RouteMissing));
+        }
+        let (header, key) = (&row.envelope.header, &row.envelope.key);
+        if header.hops.contains(via) {
+            return Err(refuse(Reason::RouteLoop));
+        }
+        let lane = Some(Destination::detour(via, header.priority, &key.sender));
+        let to = DeliveryState::Waiting { due: self.engine.clock.steady(), reason: None };
+        let expect = vec![DeliveryStatus::Waiting, DeliveryStatus::Held];
+        let change = Change { expect, to, lane, ..self.change(action, &row, EventKind::Rerouted, None) };
+        self.apply(&row, change).await
+    }
+
+    /// Lets nothing more go to a gateway, an adapter or an agency until it is resumed.
+    ///
+    /// # Errors
+    /// [`Reason::RequestMalformed`] without a reason in words; [`Reason::NotFound`] when there is no such destination here;
+    /// [`Reason::StoreUnavailable`].
+    pub async fn pause(&self, subject: &Pausable, operator: &OperatorId, note: &str) -> Result<Pause, Refusal> {
+        check_note(note)?;
+        self.check_subject(subject)?;
+        let paused = self.engine.set_pause(subject, operator, note, ActKind::Paused).await;
+        let paused = paused.map_err(|error| store_refusal(&self.engine, &error))?;
+        paused.ok_or_else(|| Reason::NotFound.into())
+    }
+
+    /// Ends a pause.
+    ///
+    /// # Errors
+    /// [`Reason::RequestMalformed`] without a reason in words; [`Reason::StateNotAllowed`] when it is not paused;
+    /// [`Reason::StoreUnavailable`].
+    pub async fn resume(&self, subject: &Pausable, operator: &OperatorId, note: &str) -> Result<(), Refusal> {
+        check_note(note)?;
+        if self.paused(subject).is_none() {
+            return Err(Refusal::new(Reason::StateNotAllowed).at("destination").saw(subject.to_string()));
+        }
+        let resumed = self.engine.set_pause(subject, operator, note, ActKind::Resumed).await;
+        resumed.map(drop).map_err(|error| store_refusal(&self.engine, &error))
+    }
+
+    /// The pause of a subject, when it is paused itself.
+    pub fn paused(&self, subject: &Pausable) -> Option<Pause> {
+        self.engine.pauses.of(subject)
+    }
+
+    /// Why nothing goes to a destination: its own pause, or that of its adapter.
+    pub fn pause_before(&self, destination: &Destination) -> Option<Pause> {
+        self.engine.pauses.before(&self.engine, destination).map(|(_, pause)| pause)
+    }
+
+    /// What needs a person now: the last look.
+    pub fn stuck(&self) -> Arc<Board> {
+        self.engine.board.current()
+    }
+
+    /// Since when the incident behind a group lasts.
+    pub fn incident_since(&self, key: &GroupKey) -> Option<Timestamp> {
+        self.engine.book.since(key)
+    }
+
+    /// Incidents: those that last first, then the newest, begun at or after `since`.
+    pub fn incidents(&self, since: Option<Timestamp>, limit: usize) -> Vec<Incident> {
+        self.engine.book.newest(since, limit)
+    }
+
+    /// The receipt of one of this gateway's own leaves.
+    ///
+    /// # Errors
+    /// [`Reason::StoreUnavailable`].
+    pub async fn receipt(&self, leaf_index: u64) -> Result<Option<Receipt>, Refusal> {
+        self.engine.store.receipt(leaf_index).await.map_err(|error| store_refusal(&self.engine, &error))
+    }
+
+    /// Notes an act that moves nothing here: content was read, somebody signed in.
+    ///
+    /// # Errors
+    /// [`Reason::StoreUnavailable`]; the act must not go on then.
+    pub async fn note(&self, kind: ActKind, operator: &OperatorId, subject: String, note: &str) -> Result<(), Refusal> {
+        let leaf = self.engine.act(kind, operator, subject, note.to_owned()).encode();
+        // Nothing to remember but the leaf.
+        let mark = Mark { name: "act".to_owned(), value: None, leaf: Some(leaf) };
+        self.engine.store.mark(mark).await.map(drop).map_err(|error| store_refusal(&self.engine, &error))
+    }
+
+    /// The same with a reason that is asked for.
+    ///
+    /// # Errors
+    /// [`Reason::RequestMalformed`] without a reason in words; [`Reason::StoreUnavailable`].
+    pub async fn note_reasoned(
+        &self,
+        kind: ActKind,
+        operator: &OperatorId,
+        subject: String,
+        note: &str,
+    ) -> Result<(), Refusal> {
+        check_note(note)?;
+        self.note(kind, operator, subject, note).await
+    }
+
+    /// How much waits in each lane.
+    ///
+    /// # Errors
+    /// [`Reason::StoreUnavailable`].
+    pub async fn lane_loads(&self) -> Result<Vec<LaneLoad>, Refusal> {
+        self.engine.store.lane_loads().await.map_err(|error| store_refusal(&self.engine, &error))
+    }
+
+    /// What waits in a lane, the earliest wake-up first.
+    ///
+    /// # Errors
+    /// [`Reason::StoreUnavailable`].
+    pub async fn waiting_in(&self, lane: &Lane, limit: usize) -> Result<Vec<DeliverySummary>, Refusal> {
+        self.engine.store.waiting_in(lane, limit).await.map_err(|error| store_refusal(&self.engine, &error))
+    }
+
+    /// How it goes with a party. Instants are those of the wall clock.
+    pub fn contact(&self, party: &Party) -> Contact {
+        let (steady, now) = (self.engine.clock.steady(), self.engine.clock.now());
+        let past = |at: Timestamp| now.minus(steady.since(at));
+        let to_come = |at: Timestamp| if at <= steady { now } else { now.plus(at.since(steady)) };
+        let gates = self.engine.gates();
+        let closed = gates.closed().into_iter().find(|gate| gate.party == *party);
+        let answered_at = gates.answered(party).map(past);
+        drop(gates);
+        let closed =
+            closed.map(|gate| ClosedGate { since: past(gate.since), next_probe: to_come(gate.next_probe), ..gate });
+        let absence = match party {
+            Party::Agency(agency) => self.absence(agency),
+            Party::Gateway(_) => None,
+        };
+        Contact { closed, answered_at, absence }
+    }
+
+    /// Whether an adapter's system is there, and what it says; `None` when there is no such adapter.
+    pub async fn check_adapter(&self, name: &str) -> Option<(bool, String)> {
+        let health = self.engine.adapters.by_name.get(name)?.check().await;
+        Some(match health {
+            Health::Up => (true, String::new()),
+            Health::Down { cause } => (false, cause),
+        })
+    }
+
+    /// Working time from now until an instant, in seconds, by the calendar of an agency; negative when it has passed.
+    pub fn working_seconds_left(&self, agency: Option<&AgencyId>, now: Timestamp, until: Timestamp) -> i64 {
+        let calendar = self.engine.calendar_of(agency, now);
+        let seconds = |from, to| i64::try_from(calendar.between(from, to).as_secs()).unwrap_or(i64::MAX);
+        if until >= now { seconds(now, until) } else { -seconds(until, now) }
+    }
+
+    fn check_subject(&self, subject: &Pausable) -> Result<(), Refusal> {
+        let adapters = &self.engine.adapters;
+        let is_here = match subject {
+            Pausable::Adapter(name) => adapters.by_name.contains_key(name),
+            Pausable::Party(Party::Agency(agency)) => adapters.by_agency.contains_key(agency),
+            Pausable::Party(Party::Gateway(gateway)) => {
+                let snapshot = self.engine.trust.current();
+                snapshot.is_some_and(|snapshot| snapshot.directory().are_neighbours(&self.engine.gateway, gateway))
+            }
+        };
+        let missing = || Refusal::new(Reason::NotFound).at("destination").saw(subject.to_string());
+        if is_here { Ok(()) } else { Err(missing()) }
+    }
+
     /// The newest refusals at the doors.
     pub fn refusals(&self, limit: usize) -> Vec<RefusalRecord> {
         self.engine.refusals.newest(limit)
@@ -226,6 +453,10 @@ impl Operate {
             directory_expires_at: directory.map(|directory| directory.expires_at()),
             busy: self.busy(),
             gates: self.gates(),
+            accepted: self.engine.tally.accepted(),
+            delivered: self.engine.tally.delivered(),
+            started_at: self.engine.started_at,
+            acknowledge_p99: self.engine.tally.acknowledge_p99(),
         })
     }
 
@@ -244,9 +475,7 @@ impl Operate {
     }
 
     async fn find(&self, action: &Action) -> Result<DeliverySummary, Refusal> {
-        if action.note.trim().is_empty() || action.note.len() > limits::TEXT_BYTES_MAX {
-            return Err(Refusal::new(Reason::RequestMalformed).at("reason").saw("a reason in words, at most 8 KiB"));
-        }
+        check_note(&action.note)?;
         let row =
             self.engine.store.delivery(action.delivery).await.map_err(|error| store_refusal(&self.engine, &error))?;
         row.ok_or_else(|| Refusal::new(Reason::NotFound).at("delivery_id").saw(action.delivery.to_string()))
@@ -286,4 +515,12 @@ impl Operate {
             self.engine.gates().try_now(&party, self.engine.clock.steady());
         }
     }
+}
+
+/// Why, in words, is never left out.
+pub(crate) fn check_note(note: &str) -> Result<(), Refusal> {
+    if note.trim().is_empty() || note.len() > limits::TEXT_BYTES_MAX {
+        return Err(Refusal::new(Reason::RequestMalformed).at("reason").saw("a reason in words, at most 8 KiB"));
+    }
+    Ok(())
 }

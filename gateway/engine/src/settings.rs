@@ -46,6 +46,8 @@ pub struct Settings {
     pub part_retention: Duration,
     /// How often the sweeps run.
     pub sweep_every: Duration,
+    /// Whether a plan of many deliveries needs the approval of a second person.
+    pub bulk_needs_two: bool,
     /// How long to wait for work under way at shutdown.
     pub drain: Duration,
     /// How much one system and one agency may send.
@@ -74,6 +76,7 @@ impl Default for Settings {
             body_retention: Duration::from_secs(30 * 24 * 3_600),
             part_retention: Duration::from_secs(24 * 3_600),
             sweep_every: Duration::from_secs(60),
+            bulk_needs_two: false,
             drain: Duration::from_secs(20),
             quotas: Quotas::default(),
         }

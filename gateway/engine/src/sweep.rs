@@ -14,7 +14,6 @@ use gateway_store::{Conflict, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::lane::{Destination, Place};
-use crate::pick_up;
 use crate::steps::deliver;
 use crate::steps::route::{self, Way};
 use crate::{Core, Engine};
@@ -73,7 +72,6 @@ impl Sweep {
 
     async fn sweep(&mut self, engine: &Core) -> Result<Swept, StoreError> {
         engine.quotas.sweep();
-        pick_up::look(engine).await?;
         let swept = Swept {
             expired: self.expire(engine).await?,
             resumed: self.resume(engine).await?,

@@ -270,11 +270,11 @@ impl Verification {
     }
 }
 
-fn malformed(what: &'static str) -> EvidenceError {
+pub(crate) fn malformed(what: &'static str) -> EvidenceError {
     EvidenceError::Malformed { what }
 }
 
-fn bounded(text: &str, bytes_max: usize, what: &'static str) -> Result<String, EvidenceError> {
+pub(crate) fn bounded(text: &str, bytes_max: usize, what: &'static str) -> Result<String, EvidenceError> {
     if text.len() <= bytes_max { Ok(text.to_owned()) } else { Err(EvidenceError::TooLarge { what }) }
 }
 
@@ -291,12 +291,12 @@ fn raw(digest: &Digest) -> Bytes {
     Bytes::copy_from_slice(&digest.0)
 }
 
-fn instant(at: Timestamp) -> prost_types::Timestamp {
+pub(crate) fn instant(at: Timestamp) -> prost_types::Timestamp {
     let (seconds, nanos) = at.to_parts();
     prost_types::Timestamp { seconds, nanos }
 }
 
-fn read_instant(wire: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+pub(crate) fn read_instant(wire: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
     wire.and_then(|at| Timestamp::from_parts(at.seconds, at.nanos))
 }
 

@@ -1,9 +1,10 @@
 //! Evidence: the Merkle log of a gateway, its signed checkpoints, and receipts that are proofs.
 //!
-//! Rooms: [`event`] is what a leaf says; [`log`] appends leaves and signs; [`receipt`] is a leaf with its proof and checkpoint, and proves
+//! Rooms: [`event`] is what a leaf says of an envelope, [`act`] what it says of an operator; [`log`] appends leaves and signs; [`receipt`] is a leaf with its proof and checkpoint, and proves
 //! itself offline; [`checkpoint`] is the signed head of a log; [`merkle`] is the arithmetic (RFC 9162); [`tile`] serves a log piece by piece
 //! (C2SP tlog-tiles). Nothing here reads or writes: the store keeps what these functions give, in the commit that they describe.
 
+pub mod act;
 pub mod checkpoint;
 pub mod event;
 pub mod log;
@@ -11,6 +12,7 @@ pub mod merkle;
 pub mod receipt;
 pub mod tile;
 
+pub use act::{Act, ActKind};
 pub use checkpoint::Checkpoint;
 pub use event::{Event, EventKind, RevocationUsed, Verification};
 pub use log::{Batch, Log, LogState};

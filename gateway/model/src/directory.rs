@@ -208,7 +208,8 @@ impl Directory {
     /// Whether two gateways speak with each other: one is the other's parent, or either declares a direct link.
     pub fn are_neighbours(&self, one: &GatewayId, other: &GatewayId) -> bool {
         let leads = |from: &GatewayId, to: &GatewayId| {
-            self.gateway(from).is_some_and(|gateway| gateway.parent.as_ref() == Some(to) || gateway.direct_links.contains(to))
+            self.gateway(from)
+                .is_some_and(|gateway| gateway.parent.as_ref() == Some(to) || gateway.direct_links.contains(to))
         };
         self.gateway(one).is_some() && self.gateway(other).is_some() && (leads(one, other) || leads(other, one))
     }
@@ -216,8 +217,12 @@ impl Directory {
     /// The gateways that `id` speaks with: the parent first, then by id.
     pub fn neighbours(&self, id: &GatewayId) -> Vec<&Gateway> {
         let parent = self.gateway(id).and_then(|gateway| gateway.parent.as_ref());
-        let mut neighbours: Vec<&Gateway> =
-            self.content.gateways.iter().filter(|gateway| gateway.id != *id && self.are_neighbours(id, &gateway.id)).collect();
+        let mut neighbours: Vec<&Gateway> = self
+            .content
+            .gateways
+            .iter()
+            .filter(|gateway| gateway.id != *id && self.are_neighbours(id, &gateway.id))
+            .collect();
         neighbours.sort_by_key(|gateway| (parent != Some(&gateway.id), &gateway.id));
         neighbours
     }

@@ -230,6 +230,8 @@ reasons! {
     DirectoryOlder = ("DIRECTORY_OLDER", "directory_older", FailedPrecondition),
     /// The directory does not hold together.
     DirectoryInconsistent = ("DIRECTORY_INCONSISTENT", "directory_inconsistent", InvalidArgument),
+    /// A second person has to approve it.
+    SecondPersonNeeded = ("SECOND_PERSON_NEEDED", "second_person_needed", FailedPrecondition),
     // Requests.
     /// A field of the request cannot be read.
     RequestMalformed = ("REQUEST_MALFORMED", "request_malformed", InvalidArgument),

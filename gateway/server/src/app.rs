@@ -374,11 +374,19 @@ fn served(adapters: &[AdapterConfig]) -> HashMap<AgencyId, String> {
 /// Links to the console under the address that browsers see; a free port is known only once it is bound.
 fn console_links(config: &Config, bound: Option<SocketAddr>) -> Option<Arc<ConsoleLinks>> {
     let (console, bound) = (config.console.as_ref()?, bound?);
-    let url = if console.url == format!("https://{}", console.listen) { format!("https://{bound}") } else { console.url.clone() };
+    let url = if console.url == format!("https://{}", console.listen) {
+        format!("https://{bound}")
+    } else {
+        console.url.clone()
+    };
     Some(Arc::new(ConsoleLinks::new(&url)))
 }
 
-fn browsers(identity: &Identity, config: &Config, console: &ConsoleConfig) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+fn browsers(
+    identity: &Identity,
+    config: &Config,
+    console: &ConsoleConfig,
+) -> Result<Arc<rustls::ServerConfig>, TlsError> {
     let own = match (&console.certificate, &console.key) {
         (Some(certificate), Some(key)) => Some((tls::read_chain(certificate)?, tls::read_key(key)?)),
         _ => None,

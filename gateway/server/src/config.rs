@@ -19,6 +19,7 @@ pub use adapter::AdapterConfig;
 pub use fault::Fault;
 pub use layers::{DEFAULT, Origin};
 
+use crate::console::ConsoleConfig;
 use draft::{Draft, Places};
 use layers::Layers;
 
@@ -33,6 +34,10 @@ pub struct Config {
     pub gateway: Gateway,
     /// `[listen]`
     pub listen: Listen,
+    /// `[console]`; `None` when there is none.
+    pub console: Option<ConsoleConfig>,
+    /// `[operate]`
+    pub operate: Operate,
     /// `[tls]`
     pub tls: Tls,
     /// `[store]`
@@ -76,6 +81,13 @@ pub struct Listen {
     pub keepalive: Duration,
     /// How long it may take to give one.
     pub keepalive_timeout: Duration,
+}
+
+/// What operators are held to.
+#[derive(Clone, Debug)]
+pub struct Operate {
+    /// Whether a plan of many deliveries needs a second person.
+    pub two_persons_for_bulk: bool,
 }
 
 /// Its TLS identity.

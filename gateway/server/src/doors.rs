@@ -15,10 +15,11 @@ pub mod submit;
 mod upload;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters_relay::RelayPeers;
 use adapters_worker::Queues;
 use bytes::Bytes;
 use gateway_engine::Engine;
@@ -26,7 +27,7 @@ use gateway_model::agency::{Hop, OperatorRole};
 use gateway_model::directory::{Directory, Party};
 use gateway_model::id::{AgencyId, GatewayId, OperatorId, SystemId};
 use gateway_model::language::Language;
-use gateway_model::{Reason, Refusal};
+use gateway_model::{Reason, Refusal, Timestamp};
 use gateway_verify::Snapshot;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,7 @@ use tonic::{Request, Status};
 pub use self::places::Place;
 use self::places::{Crowded, Places};
 use crate::config::Limits;
+use crate::console::ConsoleLinks;
 use crate::metrics::DoorMetrics;
 use crate::quota::DoorQuota;
 use crate::tls::Peer;
@@ -83,8 +85,16 @@ pub struct DoorParts {
     pub directory: watch::Receiver<Option<(u64, Bytes)>>,
     /// Names of the adapters, by the agencies that they serve.
     pub adapters: HashMap<AgencyId, String>,
+    /// Kinds of the adapters by their names.
+    pub adapter_kinds: BTreeMap<String, String>,
     /// The queues of the workers.
     pub queues: Queues,
+    /// The other gateways; `None` when this one speaks with nobody.
+    pub peers: Option<Arc<RelayPeers>>,
+    /// Who is signed in to the console; `None` when there is none.
+    pub console: Option<Arc<ConsoleLinks>>,
+    /// When this gateway's own TLS certificate ends.
+    pub tls_expires_at: Option<Timestamp>,
 }
 
 impl std::ops::Deref for Doors {
@@ -108,7 +118,8 @@ pub struct Caller {
     pub snapshot: Arc<Snapshot>,
     /// How long it waits for the answer, when it says so.
     patience: Option<Duration>,
-    peer: Peer,
+    /// Its connection; `None` for whoever is signed in to the console.
+    peer: Option<Peer>,
 }
 
 impl Doors {
@@ -145,10 +156,24 @@ impl Doors {
     /// The stranger's answer, [`Reason::DirectoryMissing`] or [`Reason::QuotaExceeded`].
     pub fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let language = errors::language(request.metadata(), self.language);
-        let peer = request.extensions().get::<Peer>().copied().ok_or_else(|| errors::stranger(language))?;
-        let caller = self.identify(peer, request.metadata(), language)?;
+        let caller = match request.extensions().get::<SignedIn>() {
+            // The console, in this process: nobody outside can put this there.
+            Some(signed_in) => self.signed_in(signed_in, request.metadata(), language)?,
+            None => {
+                let peer = request.extensions().get::<Peer>().copied().ok_or_else(|| errors::stranger(language))?;
+                self.identify(peer, request.metadata(), language)?
+            }
+        };
         self.quota.ask(&caller.party).map_err(|refusal| caller.status(&refusal))?;
         Ok(caller)
+    }
+
+    /// Who signed in is still what the directory says.
+    fn signed_in(&self, signed_in: &SignedIn, metadata: &MetadataMap, language: Language) -> Result<Caller, Status> {
+        let snapshot = self.engine.trust().current();
+        let snapshot = snapshot.ok_or_else(|| errors::status(&Reason::DirectoryMissing.into(), language))?;
+        let (party, patience) = (Party::Operator(signed_in.operator.clone()), deadline::patience(metadata));
+        Ok(Caller { party, language, traceparent: None, snapshot, patience, peer: None })
     }
 
     fn identify(&self, peer: Peer, metadata: &MetadataMap, language: Language) -> Result<Caller, Status> {
@@ -160,7 +185,7 @@ impl Doors {
             errors::stranger(language)
         })?;
         let (traceparent, patience) = (telemetry::traceparent(metadata), deadline::patience(metadata));
-        Ok(Caller { party, language, traceparent, snapshot, patience, peer })
+        Ok(Caller { party, language, traceparent, snapshot, patience, peer: Some(peer) })
     }
 
     /// Finds the caller of a long stream again.
@@ -168,7 +193,8 @@ impl Doors {
     /// # Errors
     /// The stranger's answer when the certificate stands for somebody else by now, or for nobody.
     pub fn again(&self, caller: &Caller) -> Result<Caller, Status> {
-        let now = self.identify(caller.peer, &MetadataMap::new(), caller.language)?;
+        let peer = caller.peer.ok_or_else(|| errors::stranger(caller.language))?;
+        let now = self.identify(peer, &MetadataMap::new(), caller.language)?;
         if now.party == caller.party { Ok(now) } else { Err(errors::stranger(caller.language)) }
     }
 

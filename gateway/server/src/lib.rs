@@ -1,12 +1,14 @@
 //! The doors, the configuration and the wiring of a gateway.
 //!
 //! Read in this order: [`config`] says what is told, [`app`] opens everything and names the concrete stores and adapters, [`mod@run`] runs and
-//! ends it; [`tls`] and [`listen`] let callers in, [`doors`] answers them, [`errors`] says how.
+//! ends it; [`tls`] and [`listen`] let callers in, [`doors`] answers them, [`console`] shows
+//! operators what they need, [`errors`] says how.
 
 pub mod admin;
 pub mod app;
 pub mod check;
 pub mod config;
+pub mod console;
 pub mod dial;
 pub mod directory_source;
 pub mod doors;

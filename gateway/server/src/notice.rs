@@ -17,6 +17,8 @@ pub struct Addresses {
     pub doors: SocketAddr,
     /// The admin port.
     pub admin: SocketAddr,
+    /// The console, when there is one.
+    pub console: Option<SocketAddr>,
 }
 
 impl Addresses {
@@ -31,6 +33,7 @@ impl Addresses {
             "gateway": gateway.as_str(),
             "doors": self.doors.to_string(),
             "admin": self.admin.to_string(),
+            "console": self.console.map(|address| address.to_string()),
             "pid": std::process::id(),
         });
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;

@@ -12,7 +12,7 @@ use crate::app::{App, Receiver};
 use crate::config::Config;
 use crate::doors::Doors;
 use crate::notice::{self, Addresses, State};
-use crate::{admin, listen};
+use crate::{admin, console, listen};
 
 /// Why a gateway stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,9 @@ pub enum RunError {
     /// The admin port broke down.
     #[error("{0}")]
     Admin(#[from] admin::AdminError),
+    /// The console broke down.
+    #[error("the console broke down: {0}")]
+    Console(#[source] std::io::Error),
     /// A task ended that should not.
     #[error("{0} ended by itself")]
     Ended(&'static str),
@@ -96,8 +99,9 @@ fn tell(addresses: &Addresses, config: &Config, engine: &Engine) -> Result<(), R
     let told = addresses.write(&config.store.path, gateway);
     told.map_err(|source| RunError::File { path: config.store.path.clone(), source })?;
     let directory_version = engine.trust().current().map_or(0, |snapshot| snapshot.directory().version());
-    let Addresses { doors, admin } = addresses;
-    tracing::info!(event = "serving", %gateway, %doors, %admin, directory_version, "serving");
+    let Addresses { doors, admin, console } = addresses;
+    let console = console.map(|address| address.to_string()).unwrap_or_default();
+    tracing::info!(event = "serving", %gateway, %doors, %admin, console, directory_version, "serving");
     notice::tell_systemd(State::Ready);
     Ok(())
 }
@@ -111,7 +115,9 @@ struct Running {
 
 impl Running {
     fn start(app: App, config: &Arc<Config>, closing: &CancellationToken, stop: &CancellationToken) -> Self {
-        let App { engine, doors, admin, tls, doors_listener, admin_listener, source, receivers, draining, .. } = app;
+        let App {
+            engine, doors, admin, tls, doors_listener, admin_listener, source, receivers, draining, console, ..
+        } = app;
         let mut rest: JoinSet<Result<&'static str, RunError>> = JoinSet::new();
         rest.spawn({
             let (admin, stop) = (admin.clone(), stop.clone());
@@ -124,6 +130,13 @@ impl Running {
                 Ok("the directory source")
             }
         });
+        if let Some(console) = console {
+            let stop = stop.clone();
+            rest.spawn(async move {
+                let served = console::serve(console, stop).await;
+                served.map(|()| "the console").map_err(RunError::Console)
+            });
+        }
         rest.spawn(keep_house(admin, doors.clone(), stop.clone()));
         for receiver in receivers {
             rest.spawn(receive(receiver, engine.clone(), draining.clone()));

@@ -136,6 +136,28 @@ impl Identity {
         Ok(Arc::new(config))
     }
 
+    /// Configuration towards browsers, with a certificate of its own where one is given: a client certificate is asked for and not insisted on.
+    ///
+    /// # Errors
+    /// When key and certificate do not fit, or the roots cannot verify.
+    pub fn browsers(
+        &self,
+        certificate: &Path,
+        own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    ) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        let pair = |source| TlsError::Pair { certificate: certificate.to_owned(), source };
+        let clients = WebPkiClientVerifier::builder_with_provider(self.roots.clone(), provider());
+        let (chain, key) = own.unwrap_or_else(|| (self.chain.clone(), self.key.clone_key()));
+        let mut config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(pair)?
+            .with_client_cert_verifier(clients.allow_unauthenticated().build()?)
+            .with_single_cert(chain, key)
+            .map_err(pair)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
     /// Configuration of the dialling side.
     ///
     /// # Errors

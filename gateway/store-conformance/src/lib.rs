@@ -21,6 +21,7 @@ pub mod change;
 pub mod claim;
 pub mod evidence;
 pub mod keep;
+pub mod mark;
 pub mod parts;
 pub mod read;
 pub mod record;

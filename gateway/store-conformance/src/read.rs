@@ -226,3 +226,42 @@ fn ids(rows: &[DeliverySummary]) -> Vec<DeliveryId> {
 fn positions(events: &[gateway_store::rows::EventRow]) -> Vec<u64> {
     events.iter().map(|event| event.position).collect()
 }
+
+/// What waits is counted by lane, leased or not, deliveries and receipts alike; what is over is not.
+pub async fn the_loads_of_lanes_follow_what_waits(suite: Suite) {
+    let loads = async || {
+        let loads = suite.store.lane_loads().await.unwrap();
+        let mut loads: Vec<_> = loads.into_iter().map(|load| (load.lane.as_str().to_owned(), load.rows)).collect();
+        loads.sort();
+        loads
+    };
+    assert!(loads().await.is_empty());
+    suite.accept(1, "a", 0).await;
+    suite.accept(2, "a", 50).await;
+    suite.accept(3, "b", 0).await;
+    assert_eq!(loads().await, [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+    let lease = lease_of(&suite.claim("a", 0).await[0]);
+    assert_eq!(loads().await, [("a".to_owned(), 2), ("b".to_owned(), 1)], "leased work still waits");
+    let returns = vec![back(gateway_store::claim::ReturnWhat::ThisLeaf, 20)];
+    suite.settle(Settle { returns, ..settlement(lease, 1, DeliveryState::Delivered) }).await;
+    assert_eq!(loads().await, [("a".to_owned(), 1), ("b".to_owned(), 1), ("back".to_owned(), 1)]);
+    let held = DeliveryState::Held { reason: Reason::HeldByOperator };
+    suite.store.change(change(delivery_id(3), DeliveryStatus::Waiting, 1, held)).await.unwrap();
+    assert_eq!(loads().await, [("a".to_owned(), 1), ("back".to_owned(), 1)]);
+}
+
+/// The first rows of a lane, with their envelopes.
+pub async fn what_waits_in_a_lane_is_told_the_earliest_first(suite: Suite) {
+    for (number, due) in [(1, 30), (2, 10), (3, 20)] {
+        suite.accept(number, "a", due).await;
+    }
+    suite.accept(4, "b", 0).await;
+    let ids = async |limit| {
+        let rows = suite.store.waiting_in(&crate::suite::lane("a"), limit).await.unwrap();
+        rows.into_iter().map(|row| (row.delivery.id, row.envelope.key.clone())).collect::<Vec<_>>()
+    };
+    let all = [2, 3, 1].map(|number| (delivery_id(number), key(number)));
+    assert_eq!(ids(10).await, all);
+    assert_eq!(ids(2).await, all[..2]);
+    assert!(suite.store.waiting_in(&crate::suite::lane("nowhere"), 10).await.unwrap().is_empty());
+}

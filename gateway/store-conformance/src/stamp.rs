@@ -105,7 +105,16 @@ macro_rules! store_suite {
             a_page_is_never_longer_than_its_bound,
             each_filter_of_a_list_keeps_what_it_names,
             the_counts_follow_every_step,
+            the_loads_of_lanes_follow_what_waits,
+            what_waits_in_a_lane_is_told_the_earliest_first,
             an_idle_store_may_take_more,
+        }
+        $crate::store_behaviours! { $backend, mark:
+            a_mark_is_kept_with_its_leaf_until_it_is_taken_away,
+            marks_are_found_by_how_their_names_begin,
+            marks_are_there_after_a_restart,
+            a_mark_beyond_its_bounds_is_refused,
+            leaves_are_followed_from_anywhere,
         }
         $crate::store_behaviours! { $backend, keep:
             parts_are_referenced_while_a_body_that_names_them_is_kept,
@@ -187,7 +196,7 @@ macro_rules! part_behaviours {
 #[cfg(test)]
 mod tests {
     /// The rooms of behaviours, with the text of each.
-    const ROOMS: [(&str, &str); 10] = [
+    const ROOMS: [(&str, &str); 11] = [
         ("accept", include_str!("accept.rs")),
         ("evidence", include_str!("evidence.rs")),
         ("claim", include_str!("claim.rs")),
@@ -196,6 +205,7 @@ mod tests {
         ("record", include_str!("record.rs")),
         ("returns", include_str!("returns.rs")),
         ("read", include_str!("read.rs")),
+        ("mark", include_str!("mark.rs")),
         ("keep", include_str!("keep.rs")),
         ("parts", include_str!("parts.rs")),
     ];

@@ -2,11 +2,13 @@
 
 mod accept;
 mod change;
+mod mark;
 mod purge;
 mod record;
 mod returns;
 mod settle;
 
+pub(crate) use mark::{every_mark, marks};
 pub(crate) use returns::WayBack;
 
 use std::collections::HashMap;
@@ -50,6 +52,7 @@ pub(crate) enum Done {
     Settled { leaf: Option<u64> },
     Changed { leaf: u64, delivery: Box<DeliveryRow> },
     Recorded(Recorded),
+    Marked { leaf: Option<u64> },
     ReturnsSettled,
     Purged(usize),
 }
@@ -79,6 +82,7 @@ impl<'a> Batch<'a> {
             Step::Settle(settle) => self.settle(settle),
             Step::Change(change) => self.change(change),
             Step::Record(record) => self.record(record),
+            Step::Mark(mark) => self.mark(mark),
             Step::SettleReturns(settles) => self.settle_returns(settles),
             Step::Purge { before, limit } => self.purge(*before, *limit),
         }

@@ -92,6 +92,10 @@ fn check_rows(connection: &Connection, report: &mut CheckReport) -> Result<(), F
     each(connection, report, "SELECT position FROM foreign_receipt", |row| {
         evidence::foreign_at(connection, row.get(0)?).map(drop)
     })?;
+    // A store of the first format has none.
+    each(connection, report, "SELECT name FROM sqlite_schema WHERE name = 'mark'", |_| {
+        crate::batch::every_mark(connection).map(drop)
+    })?;
     each(connection, report, "SELECT id FROM way_back", |row| {
         let id: i64 = row.get(0)?;
         let missing = || Failure::Damaged(format!("way_back {id}: its lane is missing"));

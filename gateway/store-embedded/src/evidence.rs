@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gateway_evidence::{Batch, Receipt};
 use gateway_model::Digest;
-use gateway_store::rows::{EventRow, EventSource};
+use gateway_store::rows::{EventRow, EventSource, LeafRow};
 use gateway_store::settle::ForeignReceipt;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -16,6 +16,9 @@ const RECEIPT_COLUMNS: &str =
     "event.leaf, event.envelope, event.position, event.tree_size, event.event, event.proof, event.sum,
     checkpoint.note, checkpoint.sum";
 const DIGEST_BYTES: usize = 32;
+
+/// What stands where a leaf names its envelope, when it is about none.
+pub(crate) const ABOUT_NO_ENVELOPE: i64 = 0;
 
 /// A leaf that waits for the end of its batch.
 #[derive(Clone, Debug)]
@@ -72,6 +75,20 @@ pub(crate) fn leaf_hashes(connection: &Connection, from: u64, limit: usize) -> R
         hashes.push(gateway_evidence::merkle::leaf_hash(event));
     }
     Ok(hashes)
+}
+
+/// The leaves from `from` on with the envelopes that they are about.
+pub(crate) fn leaves(connection: &Connection, from: u64, limit: usize) -> Result<Vec<LeafRow>, Failure> {
+    let mut statement =
+        connection.prepare_cached("SELECT leaf, envelope, event FROM event WHERE leaf >= ?1 ORDER BY leaf LIMIT ?2")?;
+    let mut rows = statement.query(params![signed(from), i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut leaves = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (leaf, envelope): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let envelope = (envelope != ABOUT_NO_ENVELOPE).then(|| crate::rows::sequence(envelope));
+        leaves.push(LeafRow { index: leaf.unsigned_abs(), envelope, bytes: row.get::<_, Vec<u8>>(2)?.into() });
+    }
+    Ok(leaves)
 }
 
 /// Own events and foreign receipts of one envelope after a position, in order.

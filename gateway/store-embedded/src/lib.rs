@@ -25,6 +25,7 @@
 //! After a failed fsync nothing is acknowledged until the process has restarted; [`EmbeddedStore::failed`] tells the server to end.
 
 mod ahead;
+mod backlog;
 mod ballast;
 mod batch;
 mod check;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use gateway_model::limits;
 use gateway_model::state::DeliveryStatus;
 use gateway_store::query::{Page, PageToken, Query};
-use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow};
+use gateway_store::rows::{DeliverySummary, EnvelopeRow};
 use rusqlite::{CachedStatement, Connection, params};
 
 use crate::failure::Failure;
@@ -151,7 +151,7 @@ fn look_at(
 ) -> Result<Option<DeliverySummary>, Failure> {
     let missing = |what: &str| Failure::Damaged(format!("{what} {} is missing", envelope_of(key)));
     let delivery = rows::delivery_at(connection, key)?.ok_or_else(|| missing("a delivery of envelope"))?.row;
-    if !fits_delivery(query, &delivery) {
+    if !query.fits_delivery(&delivery) {
         return Ok(None);
     }
     let row = match envelope.take().filter(|row| row.seq == delivery.envelope) {
@@ -159,23 +159,7 @@ fn look_at(
         None => Arc::new(rows::envelope_at(connection, envelope_of(key))?.ok_or_else(|| missing("envelope"))?),
     };
     *envelope = Some(row.clone());
-    Ok(fits_envelope(query, &row).then_some(DeliverySummary { delivery, envelope: row }))
-}
-
-fn fits_delivery(query: &Query, delivery: &DeliveryRow) -> bool {
-    let recipient = &delivery.recipient;
-    (query.statuses.is_empty() || query.statuses.contains(&delivery.state.status()))
-        && query.recipient.as_ref().is_none_or(|agency| *agency == recipient.named || *agency == recipient.serving)
-        && query.reason.is_none_or(|reason| delivery.state.reason() == Some(reason))
-}
-
-fn fits_envelope(query: &Query, envelope: &EnvelopeRow) -> bool {
-    let header = &envelope.header;
-    query.sender.as_ref().is_none_or(|sender| *sender == envelope.key.sender)
-        && query.file_code.as_ref().is_none_or(|file_code| *file_code == header.file_code)
-        && query.envelope_id.is_none_or(|id| id == envelope.key.id)
-        && query.since.is_none_or(|since| header.received_at >= since)
-        && query.until.is_none_or(|until| header.received_at < until)
+    Ok(query.fits_envelope(&row).then_some(DeliverySummary { delivery, envelope: row }))
 }
 
 /// Whether a delivery comes after the place where a page ended.

@@ -215,13 +215,30 @@ fn open_database(path: &Path, options: &OpenOptions, is_new: bool) -> Result<Con
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(database)?;
     match (application, format) {
         (0, 0) if tables == 0 => create(&connection).map_err(|failure| refuse(path, failure))?,
-        (APPLICATION_ID, found) => check_format(path, found)?,
+        (APPLICATION_ID, found) => {
+            check_format(path, found)?;
+            upgrade(&connection, found).map_err(|failure| refuse(path, failure))?;
+        }
         _ => return Err(OpenError::NotAStore { path: path.to_owned() }),
     }
     if is_new {
         writer::checkpoint(&connection, "TRUNCATE").map_err(|failure| refuse(path, failure))?;
     }
     Ok(connection)
+}
+
+/// Brings a store of an older format up to today's, in one transaction.
+fn upgrade(connection: &Connection, found: i32) -> Result<(), Failure> {
+    let known = usize::try_from(found.saturating_sub(1)).unwrap_or(0);
+    let Some(changes) = schema::CHANGES.get(known..).filter(|changes| !changes.is_empty()) else { return Ok(()) };
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    for change in changes {
+        connection.execute_batch(change)?;
+    }
+    connection.pragma_update(None, "user_version", FORMAT)?;
+    connection.execute_batch("COMMIT")?;
+    tracing::info!(from = found, to = FORMAT, "the store has today's format now");
+    Ok(())
 }
 
 fn create(connection: &Connection) -> Result<(), Failure> {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use gateway_evidence::Receipt;
 use gateway_model::Timestamp;
 use gateway_store::StoreError;
 use gateway_store::accept::{Accept, Accepted};
 use gateway_store::change::{Change, Changed};
+use gateway_store::mark::Mark;
 use gateway_store::record::{Record, Recorded};
 use gateway_store::settle::{Settle, SettleReturn, Settled};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -22,6 +24,7 @@ pub(crate) enum Step {
     Settle(Settle),
     Change(Change),
     Record(Record),
+    Mark(Mark),
     SettleReturns(Vec<SettleReturn>),
     Purge {
         before: Timestamp,
@@ -36,6 +39,7 @@ pub(crate) enum Answer {
     Settled(Settled),
     Changed(Box<Changed>),
     Recorded(Recorded),
+    Marked(Option<Receipt>),
     ReturnsSettled,
     Purged(usize),
 }
@@ -100,6 +104,11 @@ impl Step {
                 Self::Change(change) => change.leaf.len(),
                 Self::Record(record) => {
                     record.leaf.len() + record.foreign.bytes.len() + record.states.len() * STEP_BYTES
+                }
+                Self::Mark(mark) => {
+                    mark.name.len()
+                        + mark.value.as_ref().map_or(0, bytes::Bytes::len)
+                        + mark.leaf.as_ref().map_or(0, bytes::Bytes::len)
                 }
                 Self::SettleReturns(settles) => settles.len() * STEP_BYTES,
                 Self::Purge { limit, .. } => limit.saturating_mul(STEP_BYTES),

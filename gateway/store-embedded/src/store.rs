@@ -9,11 +9,13 @@ use gateway_evidence::Receipt;
 use gateway_model::id::{DeliveryId, EnvelopeId, EnvelopeKey};
 use gateway_model::{Digest, Reason, Timestamp};
 use gateway_store::accept::{Accept, Accepted};
+use gateway_store::backlog::LaneLoad;
 use gateway_store::change::{Change, Changed};
-use gateway_store::claim::{Claim, LaneHead, Lease, Leased};
+use gateway_store::claim::{Claim, Lane, LaneHead, Lease, Leased};
+use gateway_store::mark::Mark;
 use gateway_store::query::{Counts, Page, Query};
 use gateway_store::record::{Record, Recorded};
-use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow};
+use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow, LeafRow};
 use gateway_store::settle::{ForeignReceipt, Settle, SettleReturn, Settled};
 use gateway_store::{Pressure, Store, StoreError};
 use rusqlite::params;
@@ -26,7 +28,7 @@ use crate::queue::{Answer, Queue, Step};
 use crate::reader::Readers;
 use crate::rows::{self, ENVELOPE_COLUMNS, number};
 use crate::shared::Shared;
-use crate::{claim, list, open};
+use crate::{backlog, batch, claim, list, open};
 
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(30);
 const RETRY_WHEN_CROWDED: Duration = Duration::from_secs(1);
@@ -101,6 +103,18 @@ impl Store for EmbeddedStore {
             Answer::Recorded(recorded) => Ok(recorded),
             other => Err(astray(&other)),
         }
+    }
+
+    async fn mark(&self, mark: Mark) -> Result<Option<Receipt>, StoreError> {
+        match self.step(Step::Mark(mark)).await? {
+            Answer::Marked(receipt) => Ok(receipt),
+            other => Err(astray(&other)),
+        }
+    }
+
+    async fn marks(&self, prefix: &str, limit: usize) -> Result<Vec<(String, Bytes)>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.readers.read(move |connection| batch::marks(connection, &prefix, limit)).await
     }
 
     async fn settle_returns(&self, settles: Vec<SettleReturn>) -> Result<(), StoreError> {
@@ -209,6 +223,22 @@ impl Store for EmbeddedStore {
             .await
     }
 
+    async fn lane_loads(&self) -> Result<Vec<LaneLoad>, StoreError> {
+        self.readers.read(backlog::lane_loads).await
+    }
+
+    async fn waiting_in(&self, lane: &Lane, limit: usize) -> Result<Vec<DeliverySummary>, StoreError> {
+        let lane = lane.clone();
+        self.readers
+            .read(move |connection| {
+                let snapshot = connection.unchecked_transaction()?;
+                let rows = backlog::waiting_in(connection, &lane, limit)?;
+                snapshot.commit()?;
+                Ok(rows)
+            })
+            .await
+    }
+
     async fn counts(&self) -> Result<Counts, StoreError> {
         Ok(self.shared.counts())
     }
@@ -242,6 +272,14 @@ impl Store for EmbeddedStore {
 
     async fn leaf_hashes(&self, from: u64, limit: usize) -> Result<Vec<Digest>, StoreError> {
         self.readers.read(move |connection| evidence::leaf_hashes(connection, from, limit)).await
+    }
+
+    async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<LeafRow>, StoreError> {
+        self.readers.read(move |connection| evidence::leaves(connection, from, limit)).await
+    }
+
+    async fn envelope(&self, seq: EnvelopeSeq) -> Result<Option<EnvelopeRow>, StoreError> {
+        self.readers.read(move |connection| rows::envelope_at(connection, number(seq))).await
     }
 
     async fn receipt(&self, leaf_index: u64) -> Result<Option<Receipt>, StoreError> {

@@ -246,6 +246,7 @@ impl Writer {
                 Answer::Changed(Box::new(Changed { receipt: receipt(leaf)?, delivery: *delivery }))
             }
             Done::Recorded(recorded) => Answer::Recorded(recorded),
+            Done::Marked { leaf } => Answer::Marked(leaf.map(receipt).transpose()?),
             Done::ReturnsSettled => Answer::ReturnsSettled,
             Done::Purged(count) => Answer::Purged(count),
         })

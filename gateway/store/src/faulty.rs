@@ -14,11 +14,13 @@ use gateway_model::{Digest, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::accept::{Accept, Accepted};
+use crate::backlog::LaneLoad;
 use crate::change::{Change, Changed};
-use crate::claim::{Claim, LaneHead, Lease, Leased};
+use crate::claim::{Claim, Lane, LaneHead, Lease, Leased};
+use crate::mark::Mark;
 use crate::query::{Counts, Page, Query};
 use crate::record::{Record, Recorded};
-use crate::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow};
+use crate::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow, LeafRow};
 use crate::settle::{Settle, SettleReturn, Settled};
 use crate::{Pressure, Store, StoreError};
 
@@ -33,6 +35,8 @@ pub enum Step {
     Change,
     /// [`Store::record`].
     Record,
+    /// [`Store::mark`].
+    Mark,
     /// [`Store::settle_returns`].
     SettleReturns,
     /// [`Store::claim_due`].
@@ -43,8 +47,16 @@ pub enum Step {
 
 impl Step {
     /// Every step: tests of crashes walk this list.
-    pub const ALL: [Self; 7] =
-        [Self::Accept, Self::Settle, Self::Change, Self::Record, Self::SettleReturns, Self::Claim, Self::Extend];
+    pub const ALL: [Self; 8] = [
+        Self::Accept,
+        Self::Settle,
+        Self::Change,
+        Self::Record,
+        Self::Mark,
+        Self::SettleReturns,
+        Self::Claim,
+        Self::Extend,
+    ];
 }
 
 /// What happens at a step.
@@ -227,6 +239,14 @@ impl Store for FaultyStore {
         self.step(Step::SettleReturns, self.store.settle_returns(settles)).await
     }
 
+    async fn mark(&self, mark: Mark) -> Result<Option<Receipt>, StoreError> {
+        self.step(Step::Mark, self.store.mark(mark)).await
+    }
+
+    async fn marks(&self, prefix: &str, limit: usize) -> Result<Vec<(String, Bytes)>, StoreError> {
+        self.store.marks(prefix, limit).await
+    }
+
     async fn claim_due(&self, claim: Claim) -> Result<Vec<Leased>, StoreError> {
         self.step(Step::Claim, self.store.claim_due(claim)).await
     }
@@ -284,6 +304,14 @@ impl Store for FaultyStore {
         self.store.list(query).await
     }
 
+    async fn lane_loads(&self) -> Result<Vec<LaneLoad>, StoreError> {
+        self.store.lane_loads().await
+    }
+
+    async fn waiting_in(&self, lane: &Lane, limit: usize) -> Result<Vec<DeliverySummary>, StoreError> {
+        self.store.waiting_in(lane, limit).await
+    }
+
     async fn counts(&self) -> Result<Counts, StoreError> {
         self.store.counts().await
     }
@@ -302,6 +330,14 @@ impl Store for FaultyStore {
 
     async fn leaf_hashes(&self, from: u64, limit: usize) -> Result<Vec<Digest>, StoreError> {
         self.store.leaf_hashes(from, limit).await
+    }
+
+    async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<LeafRow>, StoreError> {
+        self.store.leaves(from, limit).await
+    }
+
+    async fn envelope(&self, seq: EnvelopeSeq) -> Result<Option<EnvelopeRow>, StoreError> {
+        self.store.envelope(seq).await
     }
 
     async fn receipt(&self, leaf_index: u64) -> Result<Option<Receipt>, StoreError> {

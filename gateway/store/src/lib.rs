@@ -1,7 +1,7 @@
 //! The Store: what every backend keeps, and the contract it keeps it by.
 //!
-//! Rooms: [`accept`], [`settle`], [`change`], [`record`] are the four durable steps, a noun each; [`claim`] is how work is taken;
-//! [`rows`] and [`query`] are what is read back; [`parts`] keeps attachments; [`memory`] is the store for simulation and tests;
+//! Rooms: [`accept`], [`settle`], [`change`], [`record`] are the four durable steps of envelopes, a noun each; [`mark`] keeps what operators
+//! decide; [`claim`] is how work is taken; [`rows`], [`query`] and [`backlog`] are what is read back; [`parts`] keeps attachments; [`memory`] is the store for simulation and tests;
 //! [`faulty`] makes any store fail on demand.
 //!
 //! # Contract
@@ -19,9 +19,11 @@
 //!    a receipt on its way back whose wake-up lies further ahead than the longest span between two attempts is due then.
 
 pub mod accept;
+pub mod backlog;
 pub mod change;
 pub mod claim;
 pub mod faulty;
+pub mod mark;
 pub mod memory;
 pub mod parts;
 pub mod query;
@@ -35,11 +37,13 @@ use gateway_model::id::{DeliveryId, EnvelopeKey};
 use gateway_model::{Digest, Reason, Timestamp};
 
 use accept::{Accept, Accepted};
+use backlog::LaneLoad;
 use change::{Change, Changed};
 use claim::{Claim, LaneHead, Lease, Leased};
+use mark::Mark;
 use query::{Counts, Page, Query};
 use record::{Record, Recorded};
-use rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow};
+use rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow, LeafRow};
 use settle::{Settle, SettleReturn, Settled};
 
 /// A durable store of envelopes, deliveries, receipts and the evidence log.
@@ -78,6 +82,18 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`Conflict::Stale`]; [`StoreError`].
     async fn settle_returns(&self, settles: Vec<SettleReturn>) -> Result<(), StoreError>;
+
+    /// Sets or takes away a mark. Gives the receipt of its leaf, when it has one.
+    ///
+    /// # Errors
+    /// [`Conflict::TooLarge`] when name or value are beyond their bounds; [`StoreError`].
+    async fn mark(&self, mark: Mark) -> Result<Option<Receipt>, StoreError>;
+
+    /// The marks whose names begin with `prefix`, by name, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn marks(&self, prefix: &str, limit: usize) -> Result<Vec<(String, bytes::Bytes)>, StoreError>;
 
     /// Takes due work from the named lanes, oldest wake-up first, up to each lane's limit.
     ///
@@ -165,6 +181,18 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn list(&self, query: &Query) -> Result<Page<DeliverySummary>, StoreError>;
 
+    /// Lanes in which something waits, in any order; work that is leased counts. Reads an index, not the rows.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn lane_loads(&self) -> Result<Vec<LaneLoad>, StoreError>;
+
+    /// Deliveries that wait in a lane, the earliest wake-up first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn waiting_in(&self, lane: &claim::Lane, limit: usize) -> Result<Vec<DeliverySummary>, StoreError>;
+
     /// A few numbers; cheap enough for every scrape.
     ///
     /// # Errors
@@ -195,6 +223,18 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn leaf_hashes(&self, from: u64, limit: usize) -> Result<Vec<Digest>, StoreError>;
+
+    /// The leaves `from..from + limit` of the evidence log with the envelopes that they are about: for whoever follows the log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<LeafRow>, StoreError>;
+
+    /// One envelope by its number here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn envelope(&self, seq: EnvelopeSeq) -> Result<Option<EnvelopeRow>, StoreError>;
 
     /// The receipt of one of this gateway's own leaves.
     ///
@@ -267,4 +307,7 @@ pub enum Conflict {
     /// There is no such row.
     #[error("there is no such row")]
     Unknown,
+    /// It is larger than may be kept.
+    #[error("it is larger than may be kept")]
+    TooLarge,
 }

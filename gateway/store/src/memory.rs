@@ -21,11 +21,13 @@ use gateway_model::{Digest, Reason, Timestamp};
 use tokio::sync::Notify;
 
 use crate::accept::{Accept, Accepted};
+use crate::backlog::LaneLoad;
 use crate::change::{Change, Changed};
-use crate::claim::{Claim, LaneHead, Lease, Leased};
+use crate::claim::{Claim, Lane, LaneHead, Lease, Leased};
+use crate::mark::Mark;
 use crate::query::{Counts, Page, Query};
 use crate::record::{Record, Recorded};
-use crate::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow};
+use crate::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow, LeafRow};
 use crate::settle::{Settle, SettleReturn, Settled};
 use crate::{Pressure, Store, StoreError};
 
@@ -115,6 +117,14 @@ impl Store for MemoryStore {
         self.step(|state| state.settle_returns(settles))
     }
 
+    async fn mark(&self, mark: Mark) -> Result<Option<Receipt>, StoreError> {
+        self.read(|state| state.mark(mark))
+    }
+
+    async fn marks(&self, prefix: &str, limit: usize) -> Result<Vec<(String, Bytes)>, StoreError> {
+        self.read(|state| Ok(state.marks(prefix, limit)))
+    }
+
     async fn claim_due(&self, claim: Claim) -> Result<Vec<Leased>, StoreError> {
         self.read(|state| state.claim_due(&claim))
     }
@@ -172,6 +182,14 @@ impl Store for MemoryStore {
         self.read(|state| Ok(state.list(query)))
     }
 
+    async fn lane_loads(&self) -> Result<Vec<LaneLoad>, StoreError> {
+        self.read(|state| Ok(state.queue().loads()))
+    }
+
+    async fn waiting_in(&self, lane: &Lane, limit: usize) -> Result<Vec<DeliverySummary>, StoreError> {
+        self.read(|state| Ok(state.waiting_in(lane, limit)))
+    }
+
     async fn counts(&self) -> Result<Counts, StoreError> {
         self.read(|state| Ok(state.counts()))
     }
@@ -190,6 +208,14 @@ impl Store for MemoryStore {
 
     async fn leaf_hashes(&self, from: u64, limit: usize) -> Result<Vec<Digest>, StoreError> {
         self.read(|state| Ok(state.leaf_hashes(from, limit)))
+    }
+
+    async fn leaves(&self, from: u64, limit: usize) -> Result<Vec<LeafRow>, StoreError> {
+        self.read(|state| Ok(state.leaves(from, limit)))
+    }
+
+    async fn envelope(&self, seq: EnvelopeSeq) -> Result<Option<EnvelopeRow>, StoreError> {
+        self.read(|state| Ok(state.envelope_row(seq)))
     }
 
     async fn receipt(&self, leaf_index: u64) -> Result<Option<Receipt>, StoreError> {

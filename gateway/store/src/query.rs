@@ -2,7 +2,9 @@
 
 use gateway_model::id::{AgencyId, EnvelopeId};
 use gateway_model::state::DeliveryStatus;
-use gateway_model::{Reason, Timestamp};
+use gateway_model::{Digest, Reason, Timestamp};
+
+use crate::rows::{DeliveryRow, EnvelopeRow};
 
 /// A filter over deliveries; empty fields do not filter. The newest envelope first.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +19,10 @@ pub struct Query {
     pub file_code: Option<String>,
     /// Envelope id.
     pub envelope_id: Option<EnvelopeId>,
+    /// Document number and notation.
+    pub code: Option<String>,
+    /// SHA-256 of the envelope bytes, or of an attachment.
+    pub digest: Option<Digest>,
     /// Reason.
     pub reason: Option<Reason>,
     /// Accepted at or after.
@@ -27,6 +33,30 @@ pub struct Query {
     pub limit: usize,
     /// Where the last page ended.
     pub after: Option<PageToken>,
+}
+
+impl Query {
+    /// Whether an envelope fits, whatever its deliveries are.
+    pub fn fits_envelope(&self, envelope: &EnvelopeRow) -> bool {
+        let header = &envelope.header;
+        let has =
+            |digest: &Digest| *digest == envelope.digest || header.parts.iter().any(|part| part.digest == *digest);
+        self.sender.as_ref().is_none_or(|sender| *sender == envelope.key.sender)
+            && self.file_code.as_ref().is_none_or(|file_code| *file_code == header.file_code)
+            && self.envelope_id.is_none_or(|id| id == envelope.key.id)
+            && self.code.as_ref().is_none_or(|code| *code == header.code)
+            && self.digest.as_ref().is_none_or(has)
+            && self.since.is_none_or(|since| header.received_at >= since)
+            && self.until.is_none_or(|until| header.received_at < until)
+    }
+
+    /// Whether a delivery fits, whatever its envelope is.
+    pub fn fits_delivery(&self, delivery: &DeliveryRow) -> bool {
+        let recipient = &delivery.recipient;
+        (self.statuses.is_empty() || self.statuses.contains(&delivery.state.status()))
+            && self.recipient.as_ref().is_none_or(|agency| *agency == recipient.named || *agency == recipient.serving)
+            && self.reason.is_none_or(|reason| delivery.state.reason() == Some(reason))
+    }
 }
 
 /// Where a page ended: the envelope and the recipient's place in it.

@@ -88,6 +88,17 @@ pub struct EventRow {
     pub source: EventSource,
 }
 
+/// A leaf of this gateway's own log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeafRow {
+    /// Its index.
+    pub index: u64,
+    /// The envelope it is about; `None` for what an operator did that is about none.
+    pub envelope: Option<EnvelopeSeq>,
+    /// Its bytes, as they are hashed.
+    pub bytes: bytes::Bytes,
+}
+
 /// Who saw an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EventSource {

@@ -9,6 +9,7 @@ mod walks {
     mod kills;
     mod land;
     mod main_job;
+    mod operators;
     mod other_client;
     mod papers;
     mod workers;

@@ -10,10 +10,11 @@ use crate::exit::{Exit, Usage};
 use crate::spoken::{self, Spoken};
 use crate::{errln, outln};
 
+mod operate;
 mod run;
 mod test;
 
-/// Puts adapters in any language to the test, and starts new ones.
+/// Puts adapters in any language to the test, starts new ones, and shows those of a gateway.
 #[derive(Args, Debug)]
 pub struct Adapter {
     #[command(subcommand)]
@@ -32,6 +33,12 @@ enum Action {
     /// Its environment is that of every worker: `LIENTHONG_GATEWAY`, `LIENTHONG_ROOTS`, `LIENTHONG_CERTIFICATE`, `LIENTHONG_KEY`,
     /// `LIENTHONG_QUEUE`, and `LIENTHONG_STATE` for what it must remember. A configuration that will not do ends it with exit code 78.
     Run(run::Run),
+    /// Lists the adapters of a running gateway: who answers, what waits for whom.
+    Ls(operate::Ls),
+    /// Lets nothing more go to an adapter until it is resumed.
+    Pause(operate::Named),
+    /// Lets it go on.
+    Resume(operate::Named),
     /// Writes a new adapter that builds and passes the test as it is.
     New(New),
 }
@@ -60,6 +67,9 @@ impl Adapter {
         match self.action {
             Action::Test(test) => test.run(language).await,
             Action::Run(run) => run.run().await,
+            Action::Ls(ls) => ls.run(language).await,
+            Action::Pause(named) => named.pause(language).await,
+            Action::Resume(named) => named.resume(language).await,
             Action::New(new) => new.run(language),
         }
     }

@@ -11,6 +11,8 @@ use crate::outln;
 use crate::output::{self, Form, local_time, rfc3339};
 use crate::timeline::{state_json, state_words};
 
+mod export;
+
 /// Lists, shows and moves deliveries.
 #[derive(Args, Debug)]
 pub struct Msg {
@@ -30,6 +32,12 @@ enum Action {
     Hold(Move),
     /// Lets a held delivery go on.
     Release(Move),
+    /// Gives a waiting or held delivery back to its sender. Final.
+    Return(Move),
+    /// Sends a waiting or held delivery by another gateway than the directory says.
+    Reroute(Reroute),
+    /// Writes an envelope as it was signed, with its receipts and its attachments, into a new folder.
+    Export(export::Export),
     /// Lists the newest refusals at the doors.
     Refusals(Refusals),
 }
@@ -38,6 +46,19 @@ enum Action {
 struct Ls {
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    filter: Filter,
+    /// Rows at most.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Form,
+}
+
+/// Which deliveries; what is not said does not filter.
+#[derive(Args, Debug)]
+pub struct Filter {
     /// Only these statuses: waiting, forwarded, delivered, refused, held, expired, returned.
     #[arg(long, value_delimiter = ',')]
     status: Vec<String>,
@@ -53,21 +74,21 @@ struct Ls {
     /// Only this envelope id.
     #[arg(long, default_value = "")]
     envelope_id: String,
+    /// Only this document number and notation.
+    #[arg(long, default_value = "")]
+    document_code: String,
+    /// Only envelopes with this SHA-256, their own or that of an attachment, in hexadecimal.
+    #[arg(long)]
+    sha256: Option<String>,
     /// Only with this reason code.
     #[arg(long, default_value = "")]
-    reason: String,
+    reason_code: String,
     /// Accepted at or after (RFC 3339).
     #[arg(long)]
     since: Option<String>,
     /// Accepted before (RFC 3339).
     #[arg(long)]
     until: Option<String>,
-    /// Rows at most.
-    #[arg(long, default_value_t = 50)]
-    limit: usize,
-    /// Form of the output.
-    #[arg(short, long, value_enum, default_value = "table")]
-    output: Form,
 }
 
 #[derive(Args, Debug)]
@@ -79,6 +100,15 @@ struct Move {
     reason: String,
     #[command(flatten)]
     connect: Connect,
+}
+
+#[derive(Args, Debug)]
+struct Reroute {
+    /// Gateway to hand it to; a neighbour of the one that has it.
+    #[arg(long)]
+    via: String,
+    #[command(flatten)]
+    step: Move,
 }
 
 #[derive(Args, Debug)]
@@ -118,6 +148,19 @@ impl Msg {
                 let state = step.client(language).await?.release(request).await?.into_inner().state;
                 Ok(moved(state.as_ref(), language))
             }
+            Action::Return(step) => {
+                let request =
+                    v1::ReturnToSenderRequest { delivery_id: step.delivery.clone(), reason: step.reason.clone() };
+                let state = step.client(language).await?.return_to_sender(request).await?.into_inner().state;
+                Ok(moved(state.as_ref(), language))
+            }
+            Action::Reroute(Reroute { via, step }) => {
+                let (delivery_id, reason) = (step.delivery.clone(), step.reason.clone());
+                let request = v1::RerouteRequest { delivery_id, reason, via };
+                let state = step.client(language).await?.reroute(request).await?.into_inner().state;
+                Ok(moved(state.as_ref(), language))
+            }
+            Action::Export(export) => export.run(language).await,
         }
     }
 }
@@ -141,7 +184,7 @@ impl Ls {
         let mut rows = Vec::new();
         let mut page_token = String::new();
         while rows.len() < self.limit {
-            let page = client.list(self.request(self.limit - rows.len(), page_token)?).await?.into_inner();
+            let page = client.list(self.filter.request(self.limit - rows.len(), page_token)?).await?.into_inner();
             rows.extend(page.deliveries);
             page_token = page.next_page_token;
             if page_token.is_empty() {
@@ -178,8 +221,16 @@ impl Ls {
         outln!("{table}");
         Ok(Exit::Success)
     }
+}
 
-    fn request(&self, rows: usize, page_token: String) -> anyhow::Result<v1::ListRequest> {
+impl Filter {
+    /// As the door reads it.
+    ///
+    /// # Errors
+    /// [`Usage`] for what cannot be read.
+    pub fn request(&self, rows: usize, page_token: String) -> anyhow::Result<v1::ListRequest> {
+        let sha256 = self.sha256.as_deref().map(hex::decode).transpose();
+        let sha256 = sha256.map_err(|_| Usage("--sha256 takes 64 hexadecimal digits".to_owned()))?;
         let statuses = self.status.iter().map(|name| status(name)).collect::<anyhow::Result<_>>()?;
         Ok(v1::ListRequest {
             statuses,
@@ -187,11 +238,13 @@ impl Ls {
             recipient: self.recipient.clone(),
             file_code: self.file_code.clone(),
             envelope_id: self.envelope_id.clone(),
-            reason: self.reason.clone(),
+            reason: self.reason_code.clone(),
             since: self.since.as_deref().map(instant).transpose()?,
             until: self.until.as_deref().map(instant).transpose()?,
             page_size: u32::try_from(rows.min(500)).unwrap_or(500),
             page_token,
+            document_code: self.document_code.clone(),
+            sha256: sha256.unwrap_or_default().into(),
         })
     }
 }

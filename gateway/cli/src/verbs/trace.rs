@@ -15,11 +15,19 @@ use crate::output::{self, Form, local_time, rfc3339};
 use crate::timeline::{Line, reason_words, state_json, state_words, waiting_words};
 use crate::{errln, outln};
 
+mod custody;
+
+/// An answer of a whole ladder may be larger than one message usually is.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Shows where an envelope or a file is, and everything that happened to it.
 #[derive(Args, Debug)]
 pub struct Trace {
-    /// File code or envelope id.
+    /// File code, document number and notation, or envelope id.
     what: String,
+    /// Asks this gateway alone; otherwise it asks the others on the way for their part.
+    #[arg(long)]
+    only_here: bool,
     /// Sender, when an envelope id is not unique; a sender's own system always names it.
     #[arg(long, default_value = "")]
     sender: String,
@@ -38,10 +46,7 @@ impl Trace {
     pub async fn run(self, language: Language) -> anyhow::Result<Exit> {
         let caller = self.connect.open(language).await?;
         let is_id = EnvelopeId::parse(&self.what).is_ok();
-        let what = self.what.clone();
-        let (envelope_id, file_code) = if is_id { (what, String::new()) } else { (String::new(), what) };
-        let request = v1::TimelineRequest { sender: self.sender.clone(), envelope_id, file_code };
-        let timeline = match OperateServiceClient::new(caller.clone()).timeline(request).await {
+        let timeline = match self.as_operator(&caller, is_id).await {
             Ok(answer) => answer.into_inner(),
             Err(status) if is_no_operator(&status) && is_id && !self.sender.is_empty() => {
                 self.as_sender(caller).await?
@@ -68,6 +73,31 @@ impl Trace {
 }
 
 impl Trace {
+    /// What is known at every gateway on the way: by envelope id, else by file code, else by document number.
+    async fn as_operator(
+        &self,
+        caller: &Caller,
+        is_id: bool,
+    ) -> Result<tonic::Response<v1::TimelineResponse>, tonic::Status> {
+        let mut client = OperateServiceClient::new(caller.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let request = v1::TimelineRequest {
+            sender: self.sender.clone(),
+            only_here: self.only_here,
+            ..v1::TimelineRequest::default()
+        };
+        let what = self.what.clone();
+        if is_id {
+            return client.timeline(v1::TimelineRequest { envelope_id: what, ..request }).await;
+        }
+        let by_file = v1::TimelineRequest { file_code: what.clone(), ..request.clone() };
+        match client.timeline(by_file).await {
+            Err(status) if is_not_found(&status) => {
+                client.timeline(v1::TimelineRequest { document_code: what, ..request }).await
+            }
+            answer => answer,
+        }
+    }
+
     /// What the sender's own system may know: the states of its deliveries and the receipts that have come back.
     async fn as_sender(&self, caller: Caller) -> anyhow::Result<v1::TimelineResponse> {
         let mut client = SubmitServiceClient::new(caller);
@@ -96,16 +126,21 @@ fn timeline_of(
         // The caller may have named the sender by a code.
         sender: if first.sender.is_empty() { sender } else { first.sender },
         envelope_id,
-        file_code: String::new(),
-        subject: String::new(),
         accepted_at: track.accepted_at,
         deliveries: track.deliveries,
+        gateway: first.gateway.clone(),
+        ..v1::EnvelopeSummary::default()
     };
     let entry = |(event, receipt): (v1::Event, v1::Receipt)| v1::TimelineEntry {
         local: event.gateway == first.gateway,
         receipt: Some(receipt),
     };
-    v1::TimelineResponse { envelopes: vec![envelope], entries: events.into_iter().map(entry).collect(), cut: false }
+    let entries = events.into_iter().map(entry).collect();
+    v1::TimelineResponse { envelopes: vec![envelope], entries, ..v1::TimelineResponse::default() }
+}
+
+fn is_not_found(status: &tonic::Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == Reason::NotFound.code())
 }
 
 fn is_no_operator(status: &tonic::Status) -> bool {
@@ -114,52 +149,92 @@ fn is_no_operator(status: &tonic::Status) -> bool {
 
 /// Prints a timeline for a person.
 pub fn print(timeline: &v1::TimelineResponse, language: Language) {
+    let mut told: Vec<(&str, &str)> = Vec::new();
     for envelope in &timeline.envelopes {
-        let title = format!("{}  {}", envelope.subject, envelope.file_code);
-        if !title.trim().is_empty() {
-            outln!("{}", title.trim());
+        let key = (envelope.sender.as_str(), envelope.envelope_id.as_str());
+        if told.contains(&key) {
+            continue;
         }
+        told.push(key);
+        let known: Vec<&v1::EnvelopeSummary> = timeline
+            .envelopes
+            .iter()
+            .filter(|other| (other.sender.as_str(), other.envelope_id.as_str()) == key)
+            .collect();
+        print_envelope(timeline, &known, language);
+    }
+    if let Some(custody) = &timeline.custody {
+        custody::print(custody, language);
+    }
+    print_notes(timeline, language);
+}
+
+/// One envelope, as each gateway that told of it knows it.
+fn print_envelope(timeline: &v1::TimelineResponse, known: &[&v1::EnvelopeSummary], language: Language) {
+    let Some(envelope) = known.first() else { return };
+    let title = format!("{}  {}", envelope.subject, envelope.file_code);
+    if !title.trim().is_empty() {
+        outln!("{}", title.trim());
+    }
+    if envelope.kind == "status" {
+        // What an agency says of its work is never a gateway's receipt.
         outln!(
-            "{} {} / {}, {} {}",
-            language.pick("gói tin", "envelope"),
-            envelope.sender,
-            envelope.envelope_id,
-            language.pick("tiếp nhận lúc", "accepted"),
-            local_time(envelope.accepted_at.as_ref(), language),
+            "{} {} {} {}",
+            language.pick("trạng thái nghiệp vụ", "business status"),
+            envelope.code,
+            language.pick("do cơ quan báo:", "said by"),
+            envelope.sender
         );
-        for delivery in &envelope.deliveries {
-            outln!("  → {}: {}", delivery.recipient, state_words(delivery, language));
+    }
+    outln!(
+        "{} {} / {}, {} {}",
+        language.pick("gói tin", "envelope"),
+        envelope.sender,
+        envelope.envelope_id,
+        language.pick("tiếp nhận lúc", "accepted"),
+        local_time(envelope.accepted_at.as_ref(), language),
+    );
+    for known in known {
+        for delivery in &known.deliveries {
+            let at = if known.gateway.is_empty() { String::new() } else { format!("{}: ", known.gateway) };
+            outln!("  {at}→ {}: {}", delivery.recipient, state_words(delivery, language));
             for line in [waiting_words(delivery, language), reason_words(delivery, language)] {
                 if !line.is_empty() {
                     outln!("    {line}");
                 }
             }
         }
-        for entry in &timeline.entries {
-            if let Some(line) = Line::of(entry.receipt.as_ref(), entry.local)
-                && line.event.envelope_id == envelope.envelope_id
-                && line.event.sender == envelope.sender
-            {
-                outln!("{}", line.text(language));
-            }
-        }
-        outln!();
     }
+    for entry in &timeline.entries {
+        if let Some(line) = Line::of(entry.receipt.as_ref(), entry.local)
+            && line.event.envelope_id == envelope.envelope_id
+            && line.event.sender == envelope.sender
+        {
+            outln!("{}", line.text(language));
+        }
+    }
+    outln!();
+}
+
+fn print_notes(timeline: &v1::TimelineResponse, language: Language) {
     if timeline.entries.iter().any(|entry| !entry.local) {
-        outln!(
-            "{}",
-            language
-                .pick("↩ biên nhận do trục liên thông khác gửi trả về", "↩ a receipt that another gateway sent back")
+        let words =
+            language.pick("↩ biên nhận kỹ thuật của trục liên thông khác", "↩ another gateway's technical receipt");
+        outln!("{words}");
+    }
+    for source in timeline.sources.iter().filter(|source| !source.answered) {
+        let words = language.pick(
+            "không hỏi được (chỉ có những gì đã biết tại đây):",
+            "did not answer (only what is known here is shown):",
         );
+        outln!("! {} {words} {} {}", source.gateway, source.reason, source.detail);
     }
     if timeline.cut {
-        errln!(
-            "{}",
-            language.pick(
-                "còn nhiều hơn những gì hiện ở đây; hãy hỏi theo mã gói tin",
-                "there is more than is shown here; ask by envelope id"
-            )
+        let words = language.pick(
+            "còn nhiều hơn những gì hiện ở đây; hãy hỏi theo mã gói tin",
+            "there is more than is shown here; ask by envelope id",
         );
+        errln!("{words}");
     }
     if timeline.envelopes.is_empty() {
         errln!("{}", language.pick("không tìm thấy", "nothing found"));
@@ -167,22 +242,29 @@ pub fn print(timeline: &v1::TimelineResponse, language: Language) {
 }
 
 fn json(timeline: &v1::TimelineResponse) -> serde_json::Value {
-    let envelopes: Vec<_> = timeline
-        .envelopes
-        .iter()
-        .map(|envelope| {
-            serde_json::json!({
-                "sender": envelope.sender, "envelope_id": envelope.envelope_id, "file_code": envelope.file_code,
-                "subject": envelope.subject, "accepted_at": rfc3339(envelope.accepted_at.as_ref()),
-                "deliveries": envelope.deliveries.iter().map(state_json).collect::<Vec<_>>(),
-            })
+    let envelope = |envelope: &v1::EnvelopeSummary| {
+        serde_json::json!({
+            "sender": envelope.sender, "envelope_id": envelope.envelope_id, "file_code": envelope.file_code,
+            "subject": envelope.subject, "accepted_at": rfc3339(envelope.accepted_at.as_ref()),
+            "gateway": envelope.gateway, "kind": envelope.kind, "code": envelope.code,
+            "deliveries": envelope.deliveries.iter().map(state_json).collect::<Vec<_>>(),
+            "delivery_ids": envelope.delivery_ids,
         })
-        .collect();
+    };
     let events: Vec<_> = timeline
         .entries
         .iter()
         .filter_map(|entry| Line::of(entry.receipt.as_ref(), entry.local))
         .map(|line| line.json())
         .collect();
-    serde_json::json!({ "envelopes": envelopes, "events": events, "cut": timeline.cut })
+    let source = |source: &v1::TimelineSource| {
+        serde_json::json!({
+            "gateway": source.gateway, "answered": source.answered, "reason": source.reason, "detail": source.detail,
+        })
+    };
+    serde_json::json!({
+        "envelopes": timeline.envelopes.iter().map(envelope).collect::<Vec<_>>(), "events": events, "cut": timeline.cut,
+        "sources": timeline.sources.iter().map(source).collect::<Vec<_>>(),
+        "custody": timeline.custody.as_ref().map(custody::json),
+    })
 }

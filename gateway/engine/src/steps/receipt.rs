@@ -64,6 +64,9 @@ async fn settle_together(engine: &Core, snapshot: &Snapshot, load: &Load, attemp
         }
         result => {
             let settled = result.is_ok().then_some(ending.to);
+            if settled == Some(DeliveryState::Delivered) {
+                engine.tally.count_delivered(load.rows.len());
+            }
             tell(engine, load, result.err());
             settled
         }

@@ -154,6 +154,11 @@ pub(crate) fn decide(engine: &Core, snapshot: &Snapshot, load: Load) -> Vec<(Dec
     decided
 }
 
+/// Whether what an operator chose is still a neighbour, and not one that has had it.
+fn is_way_on(directory: &Directory, me: &GatewayId, place: &Place, hops: &[GatewayId]) -> bool {
+    matches!(&place.destination, Destination::Gateway(via) if directory.are_neighbours(me, via) && !hops.contains(via))
+}
+
 /// Decides what is to be done with a row that is due.
 pub fn decide_row(
     row: &DeliveryRow,
@@ -181,6 +186,9 @@ pub fn decide_row(
         Serving::Unknown => return Decision::Instead(Instead::Hold(Reason::RecipientUnknown)),
     };
     let serving = successor.as_ref().unwrap_or(&row.recipient.serving);
+    if successor.is_none() && place.is_detour && is_way_on(directory, me, place, &envelope.header.hops) {
+        return Decision::HandOver;
+    }
     match (way(directory, me, serving, &envelope.header.hops), successor) {
         (Way::Nowhere(reason), _) => Decision::Instead(Instead::Hold(reason)),
         (Way::To(to), Some(successor)) => Decision::Instead(Instead::Succeed { successor, to }),

@@ -88,10 +88,18 @@ pub(crate) fn read_kept(signed: &bytes::Bytes) -> Result<std::sync::Arc<gateway_
 
 /// The id that a refused envelope claims, when it can be read: for the operators' list of refusals only.
 pub(crate) fn claimed_id(submission: &Submission) -> Option<String> {
+    gateway_model::id::EnvelopeId::parse(&claimed(submission)?.id).ok().map(|id| id.to_string())
+}
+
+/// The sender that a refused envelope claims, as written.
+pub(crate) fn claimed_sender(submission: &Submission) -> Option<String> {
+    claimed(submission).map(|envelope| envelope.from)
+}
+
+fn claimed(submission: &Submission) -> Option<v1::Envelope> {
     if submission.signed.len() > limits::ENVELOPE_BYTES_MAX + limits::SIGNATURES_MAX * limits::SIGNATURE_BYTES_MAX {
         return None;
     }
     let wire = v1::SignedEnvelope::decode(submission.signed.clone()).ok()?;
-    let envelope = v1::Envelope::decode(wire.envelope.as_ref()).ok()?;
-    gateway_model::id::EnvelopeId::parse(&envelope.id).ok().map(|id| id.to_string())
+    v1::Envelope::decode(wire.envelope.as_ref()).ok()
 }

@@ -154,6 +154,8 @@ fn snapshot(ladder: &Ladder, seal: &Credential, change: impl FnOnce(&mut Directo
             ladder.crl(&[], this_update, next_update).unwrap(),
             ladder.root_crl(&[], this_update, next_update).unwrap(),
         ],
+        calendars: Vec::new(),
+        procedures: Vec::new(),
     };
     change(&mut content);
     Arc::new(Snapshot::new(Directory::new(content).unwrap()).unwrap())

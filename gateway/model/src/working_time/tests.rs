@@ -78,13 +78,18 @@ fn eight_hours_of_a_limit_are_a_working_day_and_hours_add_up() {
     assert_eq!(office.allowance(8), DAY);
     assert_eq!(office.allowance(3) + office.allowance(5), DAY);
     assert_eq!(office.due(at("2026-03-02T07:30"), office.allowance(4)), at("2026-03-02T11:15"));
-    let eight = WorkingTime::new(vec![OfficeHours::parse("07:00-11:00").unwrap(), OfficeHours::parse("13:00-17:00").unwrap()], [], []);
+    let eight = WorkingTime::new(
+        vec![OfficeHours::parse("07:00-11:00").unwrap(), OfficeHours::parse("13:00-17:00").unwrap()],
+        [],
+        [],
+    );
     assert_eq!(eight.allowance(1), Duration::from_secs(3_600));
 }
 
 #[test]
 fn days_of_the_calendar_end_at_the_close_of_a_working_day() {
-    let close = |from, days, expected| assert_eq!(tet().due_in_calendar_days(at(from), days), at(expected), "{from} {days}");
+    let close =
+        |from, days, expected| assert_eq!(tet().due_in_calendar_days(at(from), days), at(expected), "{from} {days}");
     close("2026-03-02T09:00", 3, "2026-03-05T17:00");
     close("2026-03-02T09:00", 5, "2026-03-09T17:00");
     close("2026-02-10T09:00", 7, "2026-02-23T17:00");
@@ -122,9 +127,13 @@ fn hours_are_written_as_people_write_them() {
 
 #[test]
 fn what_does_not_hold_together_is_told() {
-    let faults = |hours: &[&str]| WorkingTime::new(hours.iter().map(|text| OfficeHours::parse(text).unwrap()).collect(), [], []).faults();
+    let faults = |hours: &[&str]| {
+        WorkingTime::new(hours.iter().map(|text| OfficeHours::parse(text).unwrap()).collect(), [], []).faults()
+    };
     assert_eq!(faults(&["07:30-11:30", "11:30-17:00"]), []);
-    for bad in [&[][..], &["11:30-07:30"], &["07:30-07:30"], &["13:30-17:00", "07:30-11:30"], &["07:30-11:30", "11:00-17:00"]] {
+    for bad in
+        [&[][..], &["11:30-07:30"], &["07:30-07:30"], &["13:30-17:00", "07:30-11:30"], &["07:30-11:30", "11:00-17:00"]]
+    {
         assert_eq!(faults(bad), [WorkingTimeFault::Hours], "{bad:?}");
     }
     let late = OfficeHours { from_minute: 1_380, until_minute: 1_441 };
@@ -150,7 +159,8 @@ fn the_ends_of_time_and_calendars_without_work_are_within_bounds() {
 /// A calendar with some days off and some made up in the ten weeks from 2026-01-05, a Monday.
 fn calendars() -> impl Strategy<Value = WorkingTime> {
     let days = || proptest::collection::vec(0i64..70, 0..20);
-    let hours = prop_oneof![Just(USUAL_HOURS.to_vec()), Just(vec![OfficeHours { from_minute: 420, until_minute: 900 }])];
+    let hours =
+        prop_oneof![Just(USUAL_HOURS.to_vec()), Just(vec![OfficeHours { from_minute: 420, until_minute: 900 }])];
     (hours, days(), days()).prop_map(|(hours, off, made_up)| {
         let monday = day("2026-01-05");
         let days = |numbers: Vec<i64>| numbers.into_iter().map(|number| monday.plus(number)).collect::<Vec<_>>();
@@ -167,7 +177,8 @@ fn minutes_worked(calendar: &WorkingTime, from: Timestamp, minutes: u64) -> u64 
     let is_worked = |minute: &u64| {
         let instant = from.plus(Duration::from_secs(minute * 60));
         let clock = instant.since(Day::of(instant).start()).as_secs() / 60;
-        let inside = |hours: &OfficeHours| (u64::from(hours.from_minute)..u64::from(hours.until_minute)).contains(&clock);
+        let inside =
+            |hours: &OfficeHours| (u64::from(hours.from_minute)..u64::from(hours.until_minute)).contains(&clock);
         calendar.works_on(Day::of(instant)) && calendar.hours().iter().any(inside)
     };
     (0..minutes).filter(is_worked).count() as u64

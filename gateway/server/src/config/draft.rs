@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::reader::Reader;
-use super::{AdapterConfig, Config, Directory, Fault, Gateway, Limits, Listen, Quota, Retry, Store, Telemetry, Tls};
+use super::{
+    AdapterConfig, Config, Directory, Fault, Gateway, Limits, Listen, Operate, Quota, Retry, Store, Telemetry, Tls,
+};
 use super::{adapter, read_file};
+use crate::console::ConsoleConfig;
 
 /// What could be read. A section is `None` when a value of it could not.
 #[derive(Clone, Debug)]
@@ -16,6 +19,9 @@ pub(crate) struct Draft {
     pub(crate) base: PathBuf,
     pub(crate) gateway: Option<Gateway>,
     pub(crate) listen: Option<Listen>,
+    /// `None` when a value of it could not be read; the inner one says that there is no console.
+    pub(crate) console: Option<Option<ConsoleConfig>>,
+    pub(crate) operate: Option<Operate>,
     pub(crate) tls: TlsDraft,
     pub(crate) store: Option<Store>,
     pub(crate) evidence_key: Option<PathBuf>,
@@ -83,6 +89,8 @@ impl Draft {
             file: self.places.file.clone(),
             gateway: self.gateway?,
             listen: self.listen?,
+            console: self.console?,
+            operate: self.operate?,
             tls,
             store: self.store?,
             evidence_key: self.evidence_key?,
@@ -105,6 +113,8 @@ impl From<&Config> for Draft {
             base: config.base.clone(),
             gateway: Some(config.gateway.clone()),
             listen: Some(config.listen.clone()),
+            console: Some(config.console.clone()),
+            operate: Some(config.operate.clone()),
             tls: TlsDraft {
                 certificate: Some(tls.certificate),
                 key: Some(tls.key),

@@ -8,7 +8,8 @@ use gateway_model::limits;
 use super::draft::{Draft, TlsDraft};
 use super::layers::{Layers, Raw};
 use super::value::{self, Read};
-use super::{AdapterConfig, Directory, Fault, Gateway, Limits, Listen, Quota, Retry, Store, Telemetry};
+use super::{AdapterConfig, Directory, Fault, Gateway, Limits, Listen, Operate, Quota, Retry, Store, Telemetry};
+use crate::console::ConsoleConfig;
 
 /// Reads typed values out of the layers and notes what is wrong.
 pub(super) struct Reader {
@@ -30,6 +31,10 @@ impl Reader {
         Draft {
             gateway: self.gateway(),
             listen: self.listen(),
+            console: self.console(),
+            operate: self
+                .read("operate.two_persons_for_bulk", value::truth)
+                .map(|two| Operate { two_persons_for_bulk: two }),
             tls: self.tls(),
             store: self.store(),
             evidence_key: self.read("evidence.key", value::path(&base)),
@@ -62,6 +67,24 @@ impl Reader {
             self.fault("listen.admin", "is the address of the doors; the admin port needs its own".to_owned());
         }
         Some(listen)
+    }
+
+    fn console(&mut self) -> Option<Option<ConsoleConfig>> {
+        let base = self.base.clone();
+        let listen = self.read("console.listen", value::optional_address);
+        let url = self.read("console.url", value::text);
+        let certificate = self.read("console.certificate", value::optional_path(&base));
+        let key = self.read("console.key", value::optional_path(&base));
+        let (listen, url, certificate, key) = (listen?, url?, certificate?, key?);
+        if certificate.is_some() != key.is_some() {
+            self.fault("console.certificate", "certificate and key go together".to_owned());
+        }
+        if !url.is_empty() && !url.starts_with("https://") {
+            self.fault("console.url", format!("\"{url}\" does not begin with https://"));
+        }
+        let Some(listen) = listen else { return Some(None) };
+        let url = if url.is_empty() { format!("https://{listen}") } else { url };
+        Some(Some(ConsoleConfig { listen, url, certificate, key }))
     }
 
     fn tls(&mut self) -> TlsDraft {

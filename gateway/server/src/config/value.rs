@@ -91,6 +91,11 @@ pub(super) fn address(raw: &Raw) -> Read<SocketAddr> {
         .map_err(|_| format!("an IP address with a port is expected, such as \"0.0.0.0:7101\", not \"{written}\""))
 }
 
+/// An address that may be absent.
+pub(super) fn optional_address(raw: &Raw) -> Read<Option<SocketAddr>> {
+    if text(raw)?.is_empty() { Ok(None) } else { address(raw).map(Some) }
+}
+
 /// A path; relative ones start from `base`.
 pub(super) fn path(base: &Path) -> impl Fn(&Raw) -> Read<PathBuf> {
     move |raw| required(raw).map(|written| base.join(written))

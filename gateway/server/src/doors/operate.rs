@@ -1,25 +1,39 @@
 //! OperateService: the door of operators. Viewers see, operators move; every action is a leaf of the evidence log.
 
+mod asked;
+mod audit;
+mod bulk;
+mod custody;
+mod export;
+mod neighbours;
+mod stuck;
+mod told;
+pub(super) mod trace;
+mod trust;
+
+use std::time::Duration;
+
 use gateway_engine::operate::{About, Action, Operate};
-use gateway_engine::refusals::RefusalRecord;
+use gateway_engine::pause::Pausable;
+use gateway_evidence::ActKind;
 use gateway_model::agency::OperatorRole;
-use gateway_model::id::{AgencyId, DeliveryId, EnvelopeId, EnvelopeKey};
-use gateway_model::state::DeliveryStatus;
-use gateway_model::{Reason, Refusal, Timestamp, limits};
-use gateway_store::query::{PageToken, Query};
-use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EventRow, EventSource};
+use gateway_model::id::{GatewayId, OperatorId};
+use gateway_model::{Reason, Refusal, limits};
+use gateway_store::rows::{DeliveryRow, EnvelopeRow};
 use proto::v1;
 use proto::v1::operate_service_server::OperateService;
 use tonic::{Request, Response, Status};
 
-use super::fit::{ANSWER_BYTES_MAX, Fitted};
+use self::neighbours::Neighbours;
+use self::told::Teller;
 use super::gates::Gates;
-use super::{Caller, Doors, fit, wire};
+use super::pipeline::Answers;
+use super::{Caller, Doors, wire};
 
-/// Rows of a page when the caller does not say.
-const PAGE_ROWS_DEFAULT: u32 = 50;
-/// Refusals when the caller does not say.
-const REFUSALS_DEFAULT: u32 = 50;
+/// Incidents and trust entries in one answer.
+const ENTRIES_MAX: u32 = 500;
+/// How long another gateway has to answer a ping.
+const PING_TIME: Duration = Duration::from_secs(5);
 
 /// The service.
 #[derive(Clone)]
@@ -27,62 +41,250 @@ pub struct OperateDoor(pub Doors);
 
 #[tonic::async_trait]
 impl OperateService for OperateDoor {
+    type ExportStream = Answers<v1::ExportResponse>;
+
     async fn list(&self, request: Request<v1::ListRequest>) -> Result<Response<v1::ListResponse>, Status> {
         let caller = self.viewer(&request)?;
-        let query = query(&caller, &request.into_inner()).map_err(|refusal| caller.status(&refusal))?;
+        let query = asked::query(&caller, request.get_ref()).map_err(|refusal| caller.status(&refusal))?;
         let operate = self.operate();
         let page = self.0.within(&caller, operate.list(&query)).await?;
-        let gates = self.gates();
+        let teller = Teller::new(&self.0, caller.language);
         Ok(Response::new(v1::ListResponse {
-            deliveries: page.rows.iter().map(|row| self.summary(row, &gates, &caller)).collect(),
-            next_page_token: page.next.map(write_token).unwrap_or_default(),
+            deliveries: page.rows.iter().map(|row| teller.summary(row)).collect(),
+            next_page_token: page.next.map(asked::write_token).unwrap_or_default(),
         }))
     }
 
     async fn timeline(&self, request: Request<v1::TimelineRequest>) -> Result<Response<v1::TimelineResponse>, Status> {
         let caller = self.viewer(&request)?;
-        let about = about(&caller, &request.into_inner()).map_err(|refusal| caller.status(&refusal))?;
-        let operate = self.operate();
-        let timeline = self.0.within(&caller, operate.timeline(&about)).await?;
-        let gates = self.gates();
-        let mut envelopes = Fitted::new(usize::MAX, ANSWER_BYTES_MAX / 2);
-        for (row, deliveries) in &timeline.envelopes {
-            envelopes.push(self.envelope(row, deliveries, &gates, &caller), false);
-        }
-        let mut entries = Fitted::new(usize::MAX, ANSWER_BYTES_MAX - envelopes.bytes());
-        for event in &timeline.entries {
-            entries.push(entry(event), fit::is_final(&event.receipt));
-        }
-        let ((envelopes, envelopes_cut), (entries, entries_cut)) = (envelopes.finish(), entries.finish());
-        let cut = timeline.cut || envelopes_cut || entries_cut;
-        Ok(Response::new(v1::TimelineResponse { envelopes, entries, cut }))
+        let whole = trace::whole(&self.0, &caller, request.get_ref());
+        Ok(Response::new(self.0.within(&caller, whole).await?))
     }
 
     async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryResponse>, Status> {
-        let caller = self.0.caller(&request)?;
-        let named = request.into_inner();
-        let action = self.action(&caller, &named.delivery_id, named.reason)?;
-        let operate = self.operate();
+        let (caller, named) = self.asked(request)?;
+        let (operate, action) = (self.operate(), self.action(&caller, &named.delivery_id, named.reason)?);
         let row = self.0.within(&caller, operate.retry(&action)).await?;
-        Ok(Response::new(v1::RetryResponse { state: Some(self.state(&row, &self.gates(), &caller)) }))
+        Ok(Response::new(v1::RetryResponse { state: Some(self.state(&row, &caller)) }))
     }
 
     async fn hold(&self, request: Request<v1::HoldRequest>) -> Result<Response<v1::HoldResponse>, Status> {
-        let caller = self.0.caller(&request)?;
-        let named = request.into_inner();
-        let action = self.action(&caller, &named.delivery_id, named.reason)?;
-        let operate = self.operate();
+        let (caller, named) = self.asked(request)?;
+        let (operate, action) = (self.operate(), self.action(&caller, &named.delivery_id, named.reason)?);
         let row = self.0.within(&caller, operate.hold(&action)).await?;
-        Ok(Response::new(v1::HoldResponse { state: Some(self.state(&row, &self.gates(), &caller)) }))
+        Ok(Response::new(v1::HoldResponse { state: Some(self.state(&row, &caller)) }))
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
-        let caller = self.0.caller(&request)?;
-        let named = request.into_inner();
-        let action = self.action(&caller, &named.delivery_id, named.reason)?;
-        let operate = self.operate();
+        let (caller, named) = self.asked(request)?;
+        let (operate, action) = (self.operate(), self.action(&caller, &named.delivery_id, named.reason)?);
         let row = self.0.within(&caller, operate.release(&action)).await?;
-        Ok(Response::new(v1::ReleaseResponse { state: Some(self.state(&row, &self.gates(), &caller)) }))
+        Ok(Response::new(v1::ReleaseResponse { state: Some(self.state(&row, &caller)) }))
+    }
+
+    async fn return_to_sender(
+        &self,
+        request: Request<v1::ReturnToSenderRequest>,
+    ) -> Result<Response<v1::ReturnToSenderResponse>, Status> {
+        let (caller, named) = self.asked(request)?;
+        let (operate, action) = (self.operate(), self.action(&caller, &named.delivery_id, named.reason)?);
+        let row = self.0.within(&caller, operate.give_back(&action)).await?;
+        Ok(Response::new(v1::ReturnToSenderResponse { state: Some(self.state(&row, &caller)) }))
+    }
+
+    async fn reroute(&self, request: Request<v1::RerouteRequest>) -> Result<Response<v1::RerouteResponse>, Status> {
+        let (caller, named) = self.asked(request)?;
+        let (operate, action) = (self.operate(), self.action(&caller, &named.delivery_id, named.reason)?);
+        let via = gateway(&named.via, "via").map_err(|refusal| caller.status(&refusal))?;
+        let row = self.0.within(&caller, operate.reroute(&action, &via)).await?;
+        Ok(Response::new(v1::RerouteResponse { state: Some(self.state(&row, &caller)) }))
+    }
+
+    async fn export(&self, request: Request<v1::ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
+        let (caller, named) = self.asked(request)?;
+        let operator = self.operator(&caller, OperatorRole::Operator)?;
+        let exported = async {
+            let row = self.envelope(&caller, &named).await?;
+            let subject = format!("envelope:{}/{}", row.key.sender, row.key.id);
+            self.operate().note_reasoned(ActKind::Exported, &operator, subject, &named.reason).await?;
+            export::export(&self.0, &caller, row).await
+        };
+        Ok(Response::new(self.0.within(&caller, exported).await?))
+    }
+
+    async fn list_stuck(
+        &self,
+        request: Request<v1::ListStuckRequest>,
+    ) -> Result<Response<v1::ListStuckResponse>, Status> {
+        let caller = self.viewer(&request)?;
+        let (operate, now) = (self.operate(), self.0.engine.clock().now());
+        let board = operate.stuck();
+        Ok(Response::new(stuck::board(&board, &operate, caller.directory(), now, caller.language)))
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<v1::ListIncidentsRequest>,
+    ) -> Result<Response<v1::ListIncidentsResponse>, Status> {
+        let caller = self.viewer(&request)?;
+        let named = request.into_inner();
+        let since = named.since.as_ref().map(|at| asked::instant(at, "since")).transpose();
+        let since = since.map_err(|refusal| caller.status(&refusal))?;
+        let incidents = self.operate().incidents(since, asked::rows(named.limit, ENTRIES_MAX));
+        Ok(Response::new(v1::ListIncidentsResponse { incidents: incidents.into_iter().map(stuck::incident).collect() }))
+    }
+
+    async fn list_peers(
+        &self,
+        request: Request<v1::ListPeersRequest>,
+    ) -> Result<Response<v1::ListPeersResponse>, Status> {
+        let caller = self.viewer(&request)?;
+        let look = Neighbours::look(&self.0, caller.directory(), caller.language);
+        let peers = self.0.within(&caller, look).await?.peers();
+        Ok(Response::new(v1::ListPeersResponse { peers }))
+    }
+
+    async fn list_adapters(
+        &self,
+        request: Request<v1::ListAdaptersRequest>,
+    ) -> Result<Response<v1::ListAdaptersResponse>, Status> {
+        let caller = self.viewer(&request)?;
+        let look = async { Ok(Neighbours::look(&self.0, caller.directory(), caller.language).await?.adapters().await) };
+        let adapters = self.0.within(&caller, look).await?;
+        Ok(Response::new(v1::ListAdaptersResponse { adapters }))
+    }
+
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseResponse>, Status> {
+        let (caller, named) = self.asked(request)?;
+        let operator = self.operator(&caller, OperatorRole::Operator)?;
+        let operate = self.operate();
+        let pause = async { operate.pause(&Pausable::parse(&named.destination)?, &operator, &named.reason).await };
+        let paused = self.0.within(&caller, pause).await?;
+        Ok(Response::new(v1::PauseResponse { paused: Some(neighbours::pause(paused)) }))
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Result<Response<v1::ResumeResponse>, Status> {
+        let (caller, named) = self.asked(request)?;
+        let operator = self.operator(&caller, OperatorRole::Operator)?;
+        let operate = self.operate();
+        let resume = async { operate.resume(&Pausable::parse(&named.destination)?, &operator, &named.reason).await };
+        self.0.within(&caller, resume).await?;
+        Ok(Response::new(v1::ResumeResponse {}))
+    }
+
+    async fn ping_peer(&self, request: Request<v1::PingPeerRequest>) -> Result<Response<v1::PingPeerResponse>, Status> {
+        let caller = self.viewer(&request)?;
+        let began = std::time::Instant::now();
+        let ping = async {
+            let gateway = gateway(&request.get_ref().gateway, "gateway")?;
+            let peers = self.0.peers.as_ref().ok_or(Reason::PeerUnreachable)?;
+            peers.ping(&gateway, PING_TIME).await.map_err(|fault| Refusal::new(fault.reason).saw(fault.detail))
+        };
+        let v1::PingResponse { gateway, version, directory_version } = self.0.within(&caller, ping).await?;
+        let milliseconds = began.elapsed().as_secs_f64() * 1_000.0;
+        Ok(Response::new(v1::PingPeerResponse { gateway, version, directory_version, milliseconds }))
+    }
+
+    async fn list_trust(
+        &self,
+        request: Request<v1::ListTrustRequest>,
+    ) -> Result<Response<v1::ListTrustResponse>, Status> {
+        let caller = self.viewer(&request)?;
+        let named = request.into_inner();
+        let agency = asked::agency(&caller, &named.agency, "agency", Reason::NotFound);
+        let agency = agency.map_err(|refusal| caller.status(&refusal))?;
+        let limit = asked::rows(named.limit, ENTRIES_MAX);
+        let directory = caller.directory();
+        Ok(Response::new(trust::list(&self.0, directory, agency.as_ref(), named.within_days, limit, caller.language)))
+    }
+
+    async fn plan_bulk(&self, request: Request<v1::PlanBulkRequest>) -> Result<Response<v1::PlanBulkResponse>, Status> {
+        let (caller, named) = self.asked(request)?;
+        let operator = self.operator(&caller, OperatorRole::Operator)?;
+        let operate = self.operate();
+        let plan = async {
+            let action = bulk::action(&named)?;
+            let filter = asked::query(&caller, &named.filter.unwrap_or_default())?;
+            operate.plan_bulk(&operator, action, &filter, &named.reason).await
+        };
+        let plan = self.0.within(&caller, plan).await?;
+        Ok(Response::new(v1::PlanBulkResponse { plan: Some(bulk::plan(&operate, &plan)) }))
+    }
+
+    async fn approve_bulk(
+        &self,
+        request: Request<v1::ApproveBulkRequest>,
+    ) -> Result<Response<v1::ApproveBulkResponse>, Status> {
+        let (caller, named) = self.asked(request)?;
+        let operator = self.operator(&caller, OperatorRole::Operator)?;
+        let operate = self.operate();
+        let plan = self.0.within(&caller, operate.approve_bulk(&operator, &named.bulk_id)).await?;
+        Ok(Response::new(v1::ApproveBulkResponse { plan: Some(bulk::plan(&operate, &plan)) }))
+    }
+
+    async fn run_bulk(&self, request: Request<v1::RunBulkRequest>) -> Result<Response<v1::RunBulkResponse>, Status> {
+        let (caller, named) = self.asked(request)?;
+        let operator = self.operator(&caller, OperatorRole::Operator)?;
+        let operate = self.operate();
+        let plan = self.0.within(&caller, operate.run_bulk(&operator, &named.bulk_id)).await?;
+        Ok(Response::new(v1::RunBulkResponse { plan: Some(bulk::plan(&operate, &plan)) }))
+    }
+
+    async fn stop_bulk(&self, request: Request<v1::StopBulkRequest>) -> Result<Response<v1::StopBulkResponse>, Status> {
+        let (caller, named) = self.asked(request)?;
+        let operator = self.operator(&caller, OperatorRole::Operator)?;
+        let operate = self.operate();
+        let plan = self.0.within(&caller, operate.stop_bulk(&operator, &named.bulk_id)).await?;
+        Ok(Response::new(v1::StopBulkResponse { plan: Some(bulk::plan(&operate, &plan)) }))
+    }
+
+    async fn get_bulk(&self, request: Request<v1::GetBulkRequest>) -> Result<Response<v1::GetBulkResponse>, Status> {
+        let caller = self.viewer(&request)?;
+        let operate = self.operate();
+        let plan = operate.bulk(&request.get_ref().bulk_id).map_err(|refusal| caller.status(&refusal))?;
+        let failures = bulk::failures(&plan);
+        Ok(Response::new(v1::GetBulkResponse { plan: Some(bulk::plan(&operate, &plan)), failures }))
+    }
+
+    async fn list_bulks(
+        &self,
+        request: Request<v1::ListBulksRequest>,
+    ) -> Result<Response<v1::ListBulksResponse>, Status> {
+        self.viewer(&request)?;
+        let operate = self.operate();
+        let plans = operate.bulks().iter().map(|plan| bulk::plan(&operate, plan)).collect();
+        Ok(Response::new(v1::ListBulksResponse { plans }))
+    }
+
+    async fn list_audit(
+        &self,
+        request: Request<v1::ListAuditRequest>,
+    ) -> Result<Response<v1::ListAuditResponse>, Status> {
+        let caller = self.viewer(&request)?;
+        let query = audit::query(request.get_ref()).map_err(|refusal| caller.status(&refusal))?;
+        let operate = self.operate();
+        Ok(Response::new(self.0.within(&caller, audit::page(&operate, &query)).await?))
+    }
+
+    async fn get_statistics(
+        &self,
+        request: Request<v1::GetStatisticsRequest>,
+    ) -> Result<Response<v1::GetStatisticsResponse>, Status> {
+        self.viewer(&request)?;
+        Err(Status::unimplemented("statistics"))
+    }
+
+    async fn create_console_link(
+        &self,
+        request: Request<v1::CreateConsoleLinkRequest>,
+    ) -> Result<Response<v1::CreateConsoleLinkResponse>, Status> {
+        let caller = self.viewer(&request)?;
+        let operator = self.operator(&caller, OperatorRole::Viewer)?;
+        let missing =
+            || caller.status(&Refusal::new(Reason::NotFound).at("console").saw("this gateway serves no console"));
+        let console = self.0.console.as_ref().ok_or_else(missing)?;
+        let (url, expires_at) = console.link(&operator, self.0.engine.clock().now());
+        Ok(Response::new(v1::CreateConsoleLinkResponse { url, expires_at: Some(wire::timestamp(expires_at)) }))
     }
 
     async fn get_status(
@@ -90,8 +292,9 @@ impl OperateService for OperateDoor {
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
         let caller = self.viewer(&request)?;
-        let operate = self.operate();
+        let (operate, operator) = (self.operate(), self.operator(&caller, OperatorRole::Viewer)?);
         let status = self.0.within(&caller, operate.status()).await?;
+        let role = caller.directory().operator(&operator).map(|operator| operator.role.as_str()).unwrap_or_default();
         Ok(Response::new(v1::GetStatusResponse {
             gateway: self.0.engine.gateway().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -104,7 +307,13 @@ impl OperateService for OperateDoor {
             free_bytes: status.counts.free_bytes,
             busy: status.busy.is_some(),
             busy_reason: status.busy.map(|(reason, _)| reason.code().to_owned()).unwrap_or_default(),
-            gates: self.gates().to_wire(),
+            gates: Gates::of(&self.0.engine).to_wire(),
+            accepted: status.accepted,
+            delivered: status.delivered,
+            started_at: Some(wire::timestamp(status.started_at)),
+            acknowledge_p99_milliseconds: status.acknowledge_p99.as_secs_f64() * 1_000.0,
+            operator: operator.to_string(),
+            role: role.to_owned(),
         }))
     }
 
@@ -113,11 +322,9 @@ impl OperateService for OperateDoor {
         request: Request<v1::ListRefusalsRequest>,
     ) -> Result<Response<v1::ListRefusalsResponse>, Status> {
         self.viewer(&request)?;
-        let limit = match request.into_inner().limit {
-            0 => REFUSALS_DEFAULT as usize,
-            limit => (limit as usize).min(limits::REFUSALS_REMEMBERED),
-        };
-        let refusals = self.operate().refusals(limit).into_iter().map(refusal_record).collect();
+        let limit =
+            asked::rows(request.into_inner().limit, u32::try_from(limits::REFUSALS_REMEMBERED).unwrap_or(u32::MAX));
+        let refusals = self.operate().refusals(limit).into_iter().map(told::refusal).collect();
         Ok(Response::new(v1::ListRefusalsResponse { refusals }))
     }
 }
@@ -129,171 +336,49 @@ impl OperateDoor {
         Ok(caller)
     }
 
+    /// The caller of an action, which names its role itself.
+    fn asked<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
+        Ok((self.0.caller(&request)?, request.into_inner()))
+    }
+
+    fn operator(&self, caller: &Caller, role: OperatorRole) -> Result<OperatorId, Status> {
+        caller.operator(role, self.0.engine.gateway()).cloned()
+    }
+
     fn operate(&self) -> Operate {
         self.0.engine.operate()
     }
 
     fn action(&self, caller: &Caller, delivery_id: &str, note: String) -> Result<Action, Status> {
-        let operator = caller.operator(OperatorRole::Operator, self.0.engine.gateway())?.clone();
-        let delivery = DeliveryId::parse(delivery_id)
-            .ok_or_else(|| caller.status(&malformed("delivery_id", "32 hexadecimal digits, as List gives them")))?;
+        let operator = self.operator(caller, OperatorRole::Operator)?;
+        let delivery = asked::delivery_id(delivery_id).map_err(|refusal| caller.status(&refusal))?;
         Ok(Action { operator, delivery, note })
     }
 
-    fn gates(&self) -> Gates {
-        Gates::of(&self.0.engine)
+    fn state(&self, row: &DeliveryRow, caller: &Caller) -> v1::DeliveryState {
+        Teller::new(&self.0, caller.language).state(row)
     }
 
-    fn state(&self, row: &DeliveryRow, gates: &Gates, caller: &Caller) -> v1::DeliveryState {
-        wire::delivery_state(row, gates, &self.0.adapters, caller.language)
-    }
-
-    fn summary(&self, row: &DeliverySummary, gates: &Gates, caller: &Caller) -> v1::DeliverySummary {
-        let envelope = &row.envelope;
-        v1::DeliverySummary {
-            delivery_id: row.delivery.id.to_string(),
-            sender: envelope.key.sender.to_string(),
-            envelope_id: envelope.key.id.to_string(),
-            file_code: envelope.header.file_code.clone(),
-            accepted_at: Some(wire::timestamp(envelope.header.received_at)),
-            state: Some(self.state(&row.delivery, gates, caller)),
-            subject: subject(envelope),
-        }
-    }
-
-    fn envelope(
-        &self,
-        row: &EnvelopeRow,
-        deliveries: &[DeliveryRow],
-        gates: &Gates,
-        caller: &Caller,
-    ) -> v1::EnvelopeSummary {
-        v1::EnvelopeSummary {
-            sender: row.key.sender.to_string(),
-            envelope_id: row.key.id.to_string(),
-            file_code: row.header.file_code.clone(),
-            subject: subject(row),
-            accepted_at: Some(wire::timestamp(row.header.received_at)),
-            deliveries: deliveries.iter().map(|delivery| self.state(delivery, gates, caller)).collect(),
+    async fn envelope(&self, caller: &Caller, named: &v1::ExportRequest) -> Result<EnvelopeRow, Refusal> {
+        let request = v1::TimelineRequest {
+            sender: named.sender.clone(),
+            envelope_id: named.envelope_id.clone(),
+            ..v1::TimelineRequest::default()
+        };
+        let found = match asked::about(caller, &request)? {
+            About::Envelope(key) => self.0.engine.store().find(&key).await.map(|row| row.into_iter().collect()),
+            About::EnvelopeId(id) => self.0.engine.store().by_envelope_id(id).await,
+            About::FileCode(_) | About::DocumentCode(_) => Ok(Vec::new()),
+        };
+        let rows: Vec<EnvelopeRow> = found.map_err(|_| Refusal::new(Reason::StoreUnavailable))?;
+        match <[EnvelopeRow; 1]>::try_from(rows) {
+            Ok([row]) => Ok(row),
+            Err(rows) if rows.is_empty() => Err(Refusal::new(Reason::NotFound).at("envelope_id")),
+            Err(_) => Err(asked::malformed("sender", "the sender, since several have an envelope of this id,")),
         }
     }
 }
 
-fn subject(row: &EnvelopeRow) -> String {
-    if row.header.subject.is_empty() { row.header.code.clone() } else { row.header.subject.clone() }
-}
-
-fn entry(event: &EventRow) -> v1::TimelineEntry {
-    let local = match event.source {
-        EventSource::Own => true,
-        EventSource::Foreign => false,
-    };
-    v1::TimelineEntry { receipt: Some(event.receipt.to_wire()), local }
-}
-
-fn refusal_record(record: RefusalRecord) -> v1::RefusalRecord {
-    v1::RefusalRecord {
-        at: Some(wire::timestamp(record.at)),
-        hop: record.hop,
-        reason: record.reason.code().to_owned(),
-        field: record.field,
-        envelope_id: record.envelope_id.unwrap_or_default(),
-    }
-}
-
-fn query(caller: &Caller, request: &v1::ListRequest) -> Result<Query, Refusal> {
-    let statuses = request.statuses.iter().map(|&status| read_status(status)).collect::<Option<Vec<_>>>();
-    let rows = if request.page_size == 0 { PAGE_ROWS_DEFAULT } else { request.page_size.min(limits::PAGE_ROWS_MAX) };
-    Ok(Query {
-        statuses: statuses.ok_or_else(|| malformed("statuses", "a status that exists"))?,
-        sender: agency(caller, &request.sender, "sender", Reason::SenderUnknown)?,
-        recipient: agency(caller, &request.recipient, "recipient", Reason::RecipientUnknown)?,
-        file_code: filled(&request.file_code).map(str::to_owned),
-        envelope_id: filled(&request.envelope_id).map(envelope_id).transpose()?,
-        reason: filled(&request.reason).map(read_reason).transpose()?,
-        since: request.since.as_ref().map(|at| instant(at, "since")).transpose()?,
-        until: request.until.as_ref().map(|at| instant(at, "until")).transpose()?,
-        limit: rows as usize,
-        after: filled(&request.page_token).map(read_token).transpose()?,
-    })
-}
-
-fn about(caller: &Caller, request: &v1::TimelineRequest) -> Result<About, Refusal> {
-    let sender = agency(caller, &request.sender, "sender", Reason::SenderUnknown)?;
-    let id = filled(&request.envelope_id).map(envelope_id).transpose()?;
-    match (id, sender, filled(&request.file_code)) {
-        (Some(id), Some(sender), _) => Ok(About::Envelope(EnvelopeKey { sender, id })),
-        (Some(id), None, _) => Ok(About::EnvelopeId(id)),
-        (None, _, Some(code)) if code.len() <= limits::TEXT_BYTES_MAX => Ok(About::FileCode(code.to_owned())),
-        (None, _, _) => Err(malformed("envelope_id", "an envelope id or a file code")),
-    }
-}
-
-fn agency(caller: &Caller, name: &str, field: &str, reason: Reason) -> Result<Option<AgencyId>, Refusal> {
-    let Some(name) = filled(name) else { return Ok(None) };
-    let found = caller.directory().agency_named(name).map(|agency| agency.id.clone());
-    found.map(Some).ok_or_else(|| Refusal::new(reason).at(field).saw(name))
-}
-
-fn envelope_id(text: &str) -> Result<EnvelopeId, Refusal> {
-    EnvelopeId::parse(text)
-        .map_err(|error| Refusal::new(Reason::EnvelopeIdInvalid).at("envelope_id").saw(error.to_string()))
-}
-
-fn read_reason(text: &str) -> Result<Reason, Refusal> {
-    Reason::parse(text).ok_or_else(|| malformed("reason", "a reason code that exists"))
-}
-
-fn instant(at: &prost_types::Timestamp, field: &str) -> Result<Timestamp, Refusal> {
-    Timestamp::from_parts(at.seconds, at.nanos)
-        .ok_or_else(|| malformed(field, "an instant between the years 1 and 9999"))
-}
-
-fn read_status(number: i32) -> Option<DeliveryStatus> {
-    let named = v1::DeliveryStatus::try_from(number).ok()?;
-    DeliveryStatus::ALL.into_iter().find(|status| wire::status(*status) == named)
-}
-
-fn write_token(token: PageToken) -> String {
-    format!("{:x}.{:x}", token.envelope, token.place)
-}
-
-fn read_token(text: &str) -> Result<PageToken, Refusal> {
-    let read = || {
-        let (envelope, place) = text.split_once('.')?;
-        let envelope = u64::from_str_radix(envelope, 16).ok()?;
-        Some(PageToken { envelope, place: u32::from_str_radix(place, 16).ok()? })
-    };
-    read().ok_or_else(|| malformed("page_token", "a token as the last answer gave it"))
-}
-
-fn filled(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}
-
-fn malformed(field: &str, wanted: &str) -> Refusal {
-    Refusal::new(Reason::RequestMalformed).at(field).saw(format!("{wanted} is expected"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_token_comes_back_as_it_went_and_nothing_else_is_one() {
-        let token = PageToken { envelope: u64::MAX, place: 7 };
-        assert_eq!(read_token(&write_token(token)).unwrap(), token);
-        for text in ["1", "1.", "x.y", "1.2.3", "-1.0"] {
-            assert_eq!(read_token(text).unwrap_err().reason, Reason::RequestMalformed, "{text}");
-        }
-    }
-
-    #[test]
-    fn every_status_is_read_as_it_is_written() {
-        for status in DeliveryStatus::ALL {
-            assert_eq!(read_status(wire::status(status).into()), Some(status));
-        }
-        assert_eq!(read_status(0), None);
-        assert_eq!(read_status(99), None);
-    }
+fn gateway(text: &str, field: &str) -> Result<GatewayId, Refusal> {
+    GatewayId::parse(text).map_err(|_| asked::malformed(field, "a gateway id"))
 }

@@ -13,6 +13,7 @@ use proto::v1::relay_service_server::RelayService;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
+use super::operate::trace;
 use super::pipeline::{Answers, Bounds, IDLE_MAX, pipelined};
 use super::upload::Frame;
 use super::{Caller, Doors, Lasting, upload};
@@ -83,6 +84,13 @@ impl RelayService for RelayDoor {
         caller.gateway()?;
         let missing = upload::missing(&self.0, &caller, &request.into_inner().sha256).await?;
         Ok(Response::new(v1::RelayServiceMissingPartsResponse { missing }))
+    }
+
+    async fn trace(&self, request: Request<v1::TraceRequest>) -> Result<Response<v1::TraceResponse>, Status> {
+        let caller = self.0.caller(&request)?;
+        let from = caller.gateway()?.clone();
+        let part = trace::part(&self.0, &caller, &from, request.into_inner());
+        Ok(Response::new(v1::TraceResponse { timeline: Some(self.0.within(&caller, part).await?) }))
     }
 
     async fn ping(&self, request: Request<v1::PingRequest>) -> Result<Response<v1::PingResponse>, Status> {

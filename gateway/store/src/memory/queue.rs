@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use gateway_model::Timestamp;
 use gateway_model::id::DeliveryId;
 
+use crate::backlog::LaneLoad;
 use crate::claim::{Lane, LaneHead};
 use crate::rows::ReturnId;
 
@@ -73,6 +74,17 @@ impl Queue {
         let mut due: Vec<(Timestamp, &Lane)> = firsts.filter(|(wake, _)| *wake <= now).collect();
         due.sort_unstable();
         due.into_iter().take(limit).map(|(due, lane)| LaneHead { lane: lane.clone(), due }).collect()
+    }
+
+    /// How much waits in each lane.
+    pub(super) fn loads(&self) -> Vec<LaneLoad> {
+        let loads = self.lanes.iter().map(|(lane, items)| LaneLoad { lane: lane.clone(), rows: items.len() as u64 });
+        loads.collect()
+    }
+
+    /// What waits in a lane, the earliest wake-up first.
+    pub(super) fn items(&self, lane: &Lane) -> impl Iterator<Item = Item> {
+        self.lanes.get(lane).into_iter().flatten().map(|(_, item)| *item)
     }
 
     /// The earliest wake-up.

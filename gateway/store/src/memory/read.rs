@@ -4,13 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use gateway_evidence::Receipt;
 use gateway_model::id::{DeliveryId, EnvelopeId, EnvelopeKey};
 use gateway_model::state::DeliveryStatus;
 use gateway_model::{Digest, Timestamp, limits};
 
+use super::queue::Item;
 use super::state::{Envelope, State};
+use crate::claim::Lane;
 use crate::query::{Counts, Page, PageToken, Query};
-use crate::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow};
+use crate::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow, LeafRow};
 
 impl State {
     pub(super) fn find(&self, key: &EnvelopeKey) -> Option<EnvelopeRow> {
@@ -53,7 +56,7 @@ impl State {
         });
         let mut fitting = places
             .filter(|(token, ..)| query.after.is_none_or(|after| is_behind(*token, after)))
-            .filter(|(_, envelope, delivery)| fits(query, &envelope.row, delivery))
+            .filter(|(_, envelope, delivery)| query.fits_envelope(&envelope.row) && query.fits_delivery(delivery))
             .peekable();
         let (mut rows, mut last) = (Vec::new(), None);
         for (token, envelope, delivery) in fitting.by_ref().take(limit) {
@@ -61,6 +64,34 @@ impl State {
             last = Some(token);
         }
         Page { rows, next: last.filter(|_| fitting.peek().is_some()) }
+    }
+
+    pub(super) fn waiting_in(&self, lane: &Lane, limit: usize) -> Vec<DeliverySummary> {
+        let deliveries = self.queue().items(lane).filter_map(|item| match item {
+            Item::Delivery(id) => self.delivery(id),
+            Item::Return(_) => None,
+        });
+        deliveries.take(limit).collect()
+    }
+
+    pub(super) fn marks(&self, prefix: &str, limit: usize) -> Vec<(String, Bytes)> {
+        let named = self.marks.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+        named.take(limit).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    pub(super) fn leaves(&self, from: u64, limit: usize) -> Vec<LeafRow> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let leaves = self.receipts.iter().zip(&self.abouts).skip(from).take(limit);
+        let row = |(receipt, about): (&Receipt, &Option<EnvelopeSeq>)| LeafRow {
+            index: receipt.leaf_index,
+            envelope: *about,
+            bytes: receipt.event.clone(),
+        };
+        leaves.map(row).collect()
+    }
+
+    pub(super) fn envelope_row(&self, seq: EnvelopeSeq) -> Option<EnvelopeRow> {
+        self.envelopes.get(&seq).map(|envelope| (*envelope.row).clone())
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -102,7 +133,7 @@ impl State {
 
     pub(super) fn leaf_hashes(&self, from: u64, limit: usize) -> Vec<Digest> {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
-        self.receipts.iter().skip(from).take(limit).map(gateway_evidence::Receipt::leaf_hash).collect()
+        self.receipts.iter().skip(from).take(limit).map(Receipt::leaf_hash).collect()
     }
 
     fn rows<'a>(&'a self, envelope: &'a Envelope) -> impl Iterator<Item = &'a DeliveryRow> {
@@ -118,16 +149,4 @@ impl State {
 /// Whether a place comes after the one where a page ended: older envelopes first, then later places in the same one.
 fn is_behind(place: PageToken, after: PageToken) -> bool {
     place.envelope < after.envelope || (place.envelope == after.envelope && place.place > after.place)
-}
-
-fn fits(query: &Query, envelope: &EnvelopeRow, delivery: &DeliveryRow) -> bool {
-    let (recipient, header) = (&delivery.recipient, &envelope.header);
-    (query.statuses.is_empty() || query.statuses.contains(&delivery.state.status()))
-        && query.sender.as_ref().is_none_or(|sender| *sender == envelope.key.sender)
-        && query.recipient.as_ref().is_none_or(|agency| *agency == recipient.named || *agency == recipient.serving)
-        && query.file_code.as_ref().is_none_or(|file_code| *file_code == header.file_code)
-        && query.envelope_id.is_none_or(|id| id == envelope.key.id)
-        && query.reason.is_none_or(|reason| delivery.state.reason() == Some(reason))
-        && query.since.is_none_or(|since| header.received_at >= since)
-        && query.until.is_none_or(|until| header.received_at < until)
 }

@@ -13,6 +13,7 @@ use super::queue::{Item, Queue};
 use crate::accept::{Accept, Accepted, NewDelivery};
 use crate::change::{Change, Changed};
 use crate::claim::{Claim, Lane, Leased, NewReturn, ReturnWhat, Work};
+use crate::mark::Mark;
 use crate::record::{self, Record, Recorded};
 use crate::rows::{DeliveryRow, EnvelopeRow, EnvelopeSeq, EventRow, EventSource, ReturnId, ReturnRow};
 use crate::settle::{Attempted, ForeignReceipt, ReturnState, Settle, SettleReturn, Settled};
@@ -23,6 +24,9 @@ pub(super) struct State {
     log: Log,
     /// The receipt of every leaf, in the order of the log.
     pub(super) receipts: Vec<Receipt>,
+    /// What each leaf is about.
+    pub(super) abouts: Vec<Option<EnvelopeSeq>>,
+    pub(super) marks: BTreeMap<String, Bytes>,
     pub(super) envelopes: BTreeMap<EnvelopeSeq, Envelope>,
     pub(super) by_key: HashMap<EnvelopeKey, EnvelopeSeq>,
     pub(super) deliveries: HashMap<DeliveryId, DeliveryRow>,
@@ -67,6 +71,8 @@ impl State {
         Self {
             log,
             receipts: Vec::new(),
+            abouts: Vec::new(),
+            marks: BTreeMap::new(),
             envelopes: BTreeMap::new(),
             by_key: HashMap::new(),
             deliveries: HashMap::new(),
@@ -90,7 +96,7 @@ impl State {
                 self.receipt(row.accepted_leaf).ok_or_else(|| corrupt("an envelope without its first leaf"))?;
             return Ok(Accepted { seq, receipt, duplicate: true });
         }
-        let receipt = self.append(accept.leaf);
+        let receipt = self.append(accept.leaf, Some(seq));
         self.envelope_mut(seq)?.signed.get_or_insert_with(|| accept.envelope.signed().clone());
         self.keep_deliveries(seq, added, accept.envelope.header().received_at);
         self.remember(seq, receipt.clone(), EventSource::Own);
@@ -99,7 +105,7 @@ impl State {
 
     fn accept_first(&mut self, accept: Accept) -> Accepted {
         let seq = EnvelopeSeq(self.envelopes.last_key_value().map_or(1, |(last, _)| last.0 + 1));
-        let receipt = self.append(accept.leaf);
+        let receipt = self.append(accept.leaf, Some(seq));
         let envelope = &accept.envelope;
         let row = EnvelopeRow {
             seq,
@@ -148,7 +154,7 @@ impl State {
         if let (Some(foreign), Some(receipt)) = (&settle.foreign, foreign) {
             self.remember_foreign(seq, foreign.leaf_hash, receipt);
         }
-        let receipt = settle.leaf.map(|leaf| self.append(leaf));
+        let receipt = settle.leaf.map(|leaf| self.append(leaf, Some(seq)));
         if let Some(receipt) = &receipt {
             self.remember(seq, receipt.clone(), EventSource::Own);
         }
@@ -174,7 +180,7 @@ impl State {
                 attempted: Attempted::No,
             },
         );
-        let receipt = self.append(change.leaf);
+        let receipt = self.append(change.leaf, Some(seq));
         self.remember(seq, receipt.clone(), EventSource::Own);
         self.keep_returns(change.returns, Some(&receipt), None);
         let delivery = self.deliveries.get(&change.delivery).ok_or(Conflict::Unknown)?.clone();
@@ -193,7 +199,7 @@ impl State {
             self.record_state(seq, *delivery, to, record.at);
         }
         self.remember_foreign(seq, record.foreign.leaf_hash, foreign);
-        let receipt = self.append(record.leaf);
+        let receipt = self.append(record.leaf, Some(seq));
         self.remember(seq, receipt.clone(), EventSource::Own);
         self.keep_returns(record.returns, Some(&receipt), Some(&record.foreign));
         Ok(Recorded::New)
@@ -209,6 +215,17 @@ impl State {
         // A state that goes on as it is keeps its wake-up: nothing may wait silently.
         let wake = to.due().or(row.wake.filter(|_| status == to.status()));
         self.move_delivery(id, &Move { at, to, wake, lane: None, serving: None, attempted: Attempted::No });
+    }
+
+    pub(super) fn mark(&mut self, mark: Mark) -> Result<Option<Receipt>, StoreError> {
+        if !mark.is_bounded() {
+            return Err(Conflict::TooLarge.into());
+        }
+        match mark.value {
+            Some(value) => self.marks.insert(mark.name, value),
+            None => self.marks.remove(&mark.name),
+        };
+        Ok(mark.leaf.map(|leaf| self.append(leaf, None)))
     }
 
     pub(super) fn settle_returns(&mut self, settles: Vec<SettleReturn>) -> Result<(), StoreError> {
@@ -293,10 +310,11 @@ impl State {
     }
 
     /// Appends one leaf to the log. Each step is a batch of its own.
-    fn append(&mut self, leaf: Bytes) -> Receipt {
+    fn append(&mut self, leaf: Bytes, about: Option<EnvelopeSeq>) -> Receipt {
         let batch = self.log.append(&[leaf]);
         self.log.advance(&batch);
         let index = self.receipts.len();
+        self.abouts.push(about);
         self.receipts.extend(batch.receipts);
         self.receipts[index].clone()
     }

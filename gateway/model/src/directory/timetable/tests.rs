@@ -84,7 +84,10 @@ fn the_calendar_of_the_nearest_ancestor_holds() {
     ];
     let directory = directory(calendars, Vec::new()).unwrap();
     let found = |agency: &str| directory.calendar_for(&id(agency), day("2026-03-02")).unwrap().id.to_string();
-    assert_eq!(["commune", "department", "province", "elsewhere"].map(found), ["district", "province", "province", "all"]);
+    assert_eq!(
+        ["commune", "department", "province", "elsewhere"].map(found),
+        ["district", "province", "province", "all"]
+    );
     assert_eq!(found("unknown"), "all");
 }
 

@@ -1,0 +1,294 @@
+//! Incidents: a cause from its beginning to its end. Kept as marks, so that a restart neither forgets one nor gives its alarm again.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use gateway_model::id::AgencyId;
+use gateway_model::{Cause, Reason, Timestamp};
+use gateway_store::mark::Mark;
+use gateway_store::{Store, StoreError};
+use prost::Message as _;
+use proto::v1;
+
+use crate::Core;
+use crate::stuck::{Board, GroupKey};
+
+/// How the names of their marks begin.
+const MARKS: &str = "incident/";
+/// Incidents remembered, open and ended; the longest ended are forgotten first.
+pub const INCIDENTS_MAX: usize = 2_000;
+/// Looks in a row at which a cause has to be gone before its incident is over: what comes and goes is one incident.
+const LOOKS_GONE: u32 = 2;
+
+/// A cause from its beginning to its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Incident {
+    /// Names it, together with `opened_at`: the same cause may come back.
+    pub id: String,
+    /// What it is.
+    pub key: GroupKey,
+    /// Stable reason code.
+    pub reason: Reason,
+    /// When it began, by the wall clock.
+    pub opened_at: Timestamp,
+    /// When it ended; `None` while it lasts.
+    pub closed_at: Option<Timestamp>,
+    /// The most that waited for it at a time.
+    pub count_max: u64,
+}
+
+/// Given once at the beginning of an incident and once at its end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Alarm {
+    /// The incident; it has ended when it has an end.
+    pub incident: Incident,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// All incidents that are remembered.
+#[derive(Debug, Default)]
+pub(crate) struct IncidentBook(Mutex<Book>);
+
+#[derive(Debug, Default)]
+struct Book {
+    open: BTreeMap<GroupKey, Open>,
+    /// By when they began.
+    ended: BTreeMap<(Timestamp, String), Incident>,
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    incident: Incident,
+    looks_gone: u32,
+}
+
+impl IncidentBook {
+    /// Reads what was open, and what has ended, from the marks.
+    pub(crate) async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let marks = store.marks(MARKS, INCIDENTS_MAX * 2).await?;
+        let mut book = self.book();
+        for (name, value) in marks {
+            let Some(incident) = Incident::decode(&value) else {
+                tracing::error!(name, "an incident cannot be read; it is forgotten");
+                continue;
+            };
+            match incident.closed_at {
+                None => drop(book.open.insert(incident.key.clone(), Open { incident, looks_gone: 0 })),
+                Some(_) => drop(book.ended.insert((incident.opened_at, incident.id.clone()), incident)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a look: what began and what ended, once each. What was given as an alarm is a mark already.
+    pub(crate) async fn learn(&self, engine: &Core, board: &Board) -> Result<Vec<Alarm>, StoreError> {
+        let now = board.as_of.unwrap_or_else(|| engine.clock.now());
+        let alarms = self.book().turn(board, now);
+        for alarm in &alarms {
+            engine.store.mark(alarm.incident.mark()).await?;
+        }
+        for forgotten in self.book().forget() {
+            engine.store.mark(Mark { value: None, ..forgotten.mark() }).await?;
+        }
+        Ok(alarms)
+    }
+
+    /// Since when the cause lasts.
+    pub(crate) fn since(&self, key: &GroupKey) -> Option<Timestamp> {
+        self.book().open.get(key).map(|open| open.incident.opened_at)
+    }
+
+    /// The newest first, those that last before those that ended, begun at or after `since`.
+    pub(crate) fn newest(&self, since: Option<Timestamp>, limit: usize) -> Vec<Incident> {
+        let book = self.book();
+        let mut open: Vec<Incident> = book.open.values().map(|open| open.incident.clone()).collect();
+        open.sort_by(|a, b| (b.opened_at, &a.id).cmp(&(a.opened_at, &b.id)));
+        let all = open.into_iter().chain(book.ended.values().rev().cloned());
+        all.filter(|incident| since.is_none_or(|since| incident.opened_at >= since)).take(limit).collect()
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn turn(&mut self, board: &Board, now: Timestamp) -> Vec<Alarm> {
+        let mut alarms = Vec::new();
+        for open in self.open.values_mut() {
+            open.looks_gone += 1;
+        }
+        for group in &board.groups {
+            if let Some(open) = self.open.get_mut(&group.key) {
+                open.looks_gone = 0;
+                open.incident.count_max = open.incident.count_max.max(group.count);
+                continue;
+            }
+            let incident = Incident {
+                id: group.key.incident_id(),
+                key: group.key.clone(),
+                reason: group.reason,
+                opened_at: now,
+                closed_at: None,
+                count_max: group.count,
+            };
+            alarms.push(Alarm { incident: incident.clone(), detail: group.detail.clone() });
+            self.open.insert(group.key.clone(), Open { incident, looks_gone: 0 });
+        }
+        // What a board has no room for is not over.
+        if board.cut {
+            return alarms;
+        }
+        let over = |open: &Open| open.looks_gone >= LOOKS_GONE;
+        let gone: Vec<GroupKey> = self.open.iter().filter(|(_, open)| over(open)).map(|(key, _)| key.clone()).collect();
+        for key in gone {
+            let Some(open) = self.open.remove(&key) else { continue };
+            let incident = Incident { closed_at: Some(now), ..open.incident };
+            self.ended.insert((incident.opened_at, incident.id.clone()), incident.clone());
+            alarms.push(Alarm { incident, detail: String::new() });
+        }
+        alarms
+    }
+
+    /// Takes out what is too much.
+    fn forget(&mut self) -> Vec<Incident> {
+        let mut forgotten = Vec::new();
+        while self.ended.len() > INCIDENTS_MAX {
+            let Some((_, incident)) = self.ended.pop_first() else { break };
+            forgotten.push(incident);
+        }
+        forgotten
+    }
+}
+
+impl Incident {
+    fn mark(&self) -> Mark {
+        let name = format!("{MARKS}{:020}/{}", self.opened_at.micros(), self.id);
+        Mark { name, value: Some(self.encode()), leaf: None }
+    }
+
+    fn encode(&self) -> Bytes {
+        let instant = |at: Timestamp| {
+            let (seconds, nanos) = at.to_parts();
+            prost_types::Timestamp { seconds, nanos }
+        };
+        let wire = v1::IncidentMark {
+            cause: self.key.cause.as_str().to_owned(),
+            reason: self.reason.code().to_owned(),
+            destination: self.key.destination.clone(),
+            must_act: self.key.must_act.as_ref().map(ToString::to_string).unwrap_or_default(),
+            by_reason: self.key.reason.is_some(),
+            opened_at: Some(instant(self.opened_at)),
+            closed_at: self.closed_at.map(instant),
+            count_max: self.count_max,
+        };
+        wire.encode_to_vec().into()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let wire = v1::IncidentMark::decode(bytes).ok()?;
+        let instant = |at: prost_types::Timestamp| Timestamp::from_parts(at.seconds, at.nanos);
+        let reason = Reason::parse(&wire.reason)?;
+        let must_act = match wire.must_act.as_str() {
+            "" => None,
+            id => Some(AgencyId::parse(id).ok()?),
+        };
+        let cause = Cause::parse(&wire.cause)?;
+        let key = GroupKey { cause, destination: wire.destination, must_act, reason: wire.by_reason.then_some(reason) };
+        let closed_at = match wire.closed_at {
+            Some(at) => Some(instant(at)?),
+            None => None,
+        };
+        let (id, opened_at) = (key.incident_id(), instant(wire.opened_at?)?);
+        Some(Self { id, key, reason, opened_at, closed_at, count_max: wire.count_max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stuck::StuckGroup;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_seconds(second)
+    }
+
+    fn board(second: i64, agencies: &[&str]) -> Board {
+        let group = |agency: &&str| StuckGroup {
+            key: GroupKey {
+                cause: Cause::AdapterError,
+                destination: format!("agency:{agency}"),
+                must_act: AgencyId::parse(agency).ok(),
+                reason: None,
+            },
+            reason: Reason::AdapterUnavailable,
+            count: 3,
+            oldest: None,
+            deadline: None,
+            detail: "no answer".to_owned(),
+            sample: Vec::new(),
+        };
+        Board { as_of: Some(at(second)), groups: agencies.iter().map(group).collect(), cut: false }
+    }
+
+    fn turn(book: &mut Book, second: i64, agencies: &[&str]) -> Vec<(String, bool)> {
+        let alarms = book.turn(&board(second, agencies), at(second));
+        let told = |alarm: Alarm| (alarm.incident.key.destination, alarm.incident.closed_at.is_none());
+        alarms.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn one_alarm_at_the_beginning_and_one_at_the_end() {
+        let mut book = Book::default();
+        assert_eq!(turn(&mut book, 0, &["a"]), [("agency:a".to_owned(), true)]);
+        assert_eq!(turn(&mut book, 2, &["a", "b"]), [("agency:b".to_owned(), true)]);
+        assert_eq!(turn(&mut book, 4, &["a", "b"]), []);
+        assert_eq!(turn(&mut book, 6, &["b"]), [], "gone at one look is not over");
+        assert_eq!(turn(&mut book, 8, &["b"]), [("agency:a".to_owned(), false)]);
+        assert_eq!(turn(&mut book, 10, &["a", "b"]), [("agency:a".to_owned(), true)], "a new incident");
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_one_incident() {
+        let mut book = Book::default();
+        turn(&mut book, 0, &["a"]);
+        for second in 1..20 {
+            let there: &[&str] = if second % 2 == 0 { &["a"] } else { &[] };
+            assert_eq!(turn(&mut book, second, there), []);
+        }
+    }
+
+    #[test]
+    fn what_a_full_board_does_not_show_is_not_over() {
+        let mut book = Book::default();
+        turn(&mut book, 0, &["a"]);
+        for second in 1..5 {
+            let cut = Board { cut: true, ..board(second, &[]) };
+            assert_eq!(book.turn(&cut, at(second)), []);
+        }
+    }
+
+    #[test]
+    fn an_incident_is_read_as_it_is_kept() {
+        let mut book = Book::default();
+        let began = book.turn(&board(7, &["a"]), at(7)).remove(0).incident;
+        assert_eq!(Incident::decode(&began.encode()), Some(began.clone()));
+        let ended = Incident { closed_at: Some(at(9)), ..began };
+        assert_eq!(Incident::decode(&ended.encode()), Some(ended));
+        assert_eq!(Incident::decode(b"\xff"), None);
+    }
+
+    #[test]
+    fn the_longest_ended_are_forgotten() {
+        let mut book = Book::default();
+        let incident = book.turn(&board(0, &["a"]), at(0)).remove(0).incident;
+        for second in 0..INCIDENTS_MAX as i64 + 3 {
+            let ended = Incident { opened_at: at(second), closed_at: Some(at(second)), ..incident.clone() };
+            book.ended.insert((ended.opened_at, ended.id.clone()), ended);
+        }
+        assert_eq!(book.forget().len(), 3);
+        assert_eq!(book.ended.len(), INCIDENTS_MAX);
+    }
+}

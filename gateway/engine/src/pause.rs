@@ -1,0 +1,158 @@
+//! Pauses: what an operator lets nothing more go to, until it is resumed. Kept as marks, so that a restart changes nothing.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use gateway_evidence::{Act, ActKind};
+use gateway_model::id::{AgencyId, GatewayId, OperatorId};
+use gateway_model::{Reason, Refusal, Timestamp};
+use gateway_store::mark::Mark;
+use gateway_store::{Store, StoreError};
+
+use crate::Core;
+use crate::lane::{Destination, Party};
+
+/// How the names of their marks begin.
+const MARKS: &str = "pause/";
+/// Pauses at one time.
+const PAUSES_MAX: usize = 10_000;
+
+/// What can be paused.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Pausable {
+    /// A gateway, or an agency served here.
+    Party(Party),
+    /// An adapter with all of its agencies, by its name in the configuration.
+    Adapter(String),
+}
+
+/// A pause.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pause {
+    /// Who paused it.
+    pub operator: OperatorId,
+    /// Why.
+    pub note: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The pauses in force.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses(Mutex<HashMap<Pausable, Pause>>);
+
+impl Pausable {
+    /// Reads `gateway:<id>`, `agency:<id>` or `adapter:<name>`.
+    ///
+    /// # Errors
+    /// [`Reason::RequestMalformed`].
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let malformed = || {
+            let wanted = "gateway:<gateway id>, agency:<agency id> or adapter:<adapter name> is expected";
+            Refusal::new(Reason::RequestMalformed).at("destination").saw(wanted)
+        };
+        let (kind, id) = text.split_once(':').ok_or_else(malformed)?;
+        match kind {
+            "gateway" => Ok(Self::Party(Party::Gateway(GatewayId::parse(id).map_err(|_| malformed())?))),
+            "agency" => Ok(Self::Party(Party::Agency(AgencyId::parse(id).map_err(|_| malformed())?))),
+            "adapter" if !id.is_empty() && id.len() <= 128 => Ok(Self::Adapter(id.to_owned())),
+            _ => Err(malformed()),
+        }
+    }
+}
+
+impl std::fmt::Display for Pausable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Party(party) => party.fmt(f),
+            Self::Adapter(name) => write!(f, "adapter:{name}"),
+        }
+    }
+}
+
+impl Pauses {
+    /// Reads what is in force; another node of the same store may have changed it.
+    pub(crate) async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mut pauses = HashMap::new();
+        for (name, value) in store.marks(MARKS, PAUSES_MAX).await? {
+            let subject = name.strip_prefix(MARKS).and_then(|name| Pausable::parse(name).ok());
+            let (Some(subject), Ok(act)) = (subject, Act::decode(&value)) else {
+                tracing::error!(name, "a pause cannot be read; it is not in force");
+                continue;
+            };
+            pauses.insert(subject, Pause { operator: act.operator, note: act.note, since: act.at });
+        }
+        *self.all() = pauses;
+        Ok(())
+    }
+
+    /// The pause of one subject itself.
+    pub(crate) fn of(&self, subject: &Pausable) -> Option<Pause> {
+        self.all().get(subject).cloned()
+    }
+
+    /// Why nothing goes to a destination: its own pause, or that of its adapter.
+    pub(crate) fn before(&self, engine: &Core, destination: &Destination) -> Option<(Pausable, Pause)> {
+        let all = self.all();
+        if all.is_empty() {
+            return None;
+        }
+        let party = destination.party()?;
+        let adapter = match &party {
+            Party::Agency(agency) => engine.adapters.by_agency.get(agency).cloned().map(Pausable::Adapter),
+            Party::Gateway(_) => None,
+        };
+        let subjects = [Some(Pausable::Party(party)), adapter].into_iter().flatten();
+        subjects.into_iter().find_map(|subject| all.get(&subject).map(|pause| (subject.clone(), pause.clone())))
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<Pausable, Pause>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    /// Pauses, or resumes, and says so in the log: one commit.
+    pub(crate) async fn set_pause(
+        &self,
+        subject: &Pausable,
+        operator: &OperatorId,
+        note: &str,
+        kind: ActKind,
+    ) -> Result<Option<Pause>, StoreError> {
+        let act = self.act(kind, operator, subject.to_string(), note.to_owned());
+        let leaf = act.encode();
+        let pause = match kind {
+            ActKind::Paused => Some(Pause { operator: act.operator, note: act.note, since: act.at }),
+            _ => None,
+        };
+        let value = pause.as_ref().map(|_| leaf.clone());
+        self.store.mark(Mark { name: format!("{MARKS}{subject}"), value, leaf: Some(leaf) }).await?;
+        match &pause {
+            Some(pause) => self.pauses.all().insert(subject.clone(), pause.clone()),
+            None => self.pauses.all().remove(subject),
+        };
+        Ok(pause)
+    }
+
+    /// An act of an operator here and now.
+    pub(crate) fn act(&self, kind: ActKind, operator: &OperatorId, subject: String, note: String) -> Act {
+        let (gateway, at, operator) = (self.gateway.clone(), self.clock.now(), operator.clone());
+        Act { kind, gateway, at, operator, subject, note }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_read_as_it_is_written_and_nothing_else_is_one() {
+        for text in ["gateway:gw-huyen.example:8443", "agency:H15.50", "adapter:mot-cua"] {
+            assert_eq!(Pausable::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "gateway", "gateway:", "adapter:", "agency:a b", "peer:x"] {
+            assert_eq!(Pausable::parse(text).unwrap_err().reason, Reason::RequestMalformed, "{text}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Looks again and again, opens and closes incidents, and gives an alarm at the beginning of each and at its end: once.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::incident::Alarm;
+use crate::{Core, pick_up, stuck};
+
+/// Between two looks at least.
+const EVERY: Duration = Duration::from_secs(2);
+/// A look that takes long is not repeated at once: at most this share of the time is spent looking.
+const SHARE: u32 = 20;
+/// Between two looks at most, so that ten seconds is always time enough to see.
+const EVERY_MAX: Duration = Duration::from_secs(8);
+
+/// Looks until `shutdown`.
+pub(crate) async fn run(engine: &Core, shutdown: CancellationToken) {
+    if let Err(error) = engine.book.load(engine.store.as_ref()).await {
+        tracing::error!(%error, "the incidents that were open cannot be read; their alarms may be given again");
+    }
+    loop {
+        let began = engine.clock.steady();
+        if let Err(error) = look_once(engine).await {
+            tracing::warn!(%error, "could not look at what is stuck");
+        }
+        let took = engine.clock.steady().since(began);
+        let next = began.plus((took * SHARE).clamp(EVERY, EVERY_MAX));
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = engine.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+/// One look, with what follows from it.
+pub(crate) async fn look_once(engine: &Core) -> Result<(), gateway_store::StoreError> {
+    // Another node of the same store may have paused something.
+    engine.pauses.load(engine.store.as_ref()).await?;
+    pick_up::look(engine).await?;
+    let board = engine.board.replace(stuck::look(engine).await?);
+    for alarm in engine.book.learn(engine, &board).await? {
+        tell(engine, &alarm);
+    }
+    engine.metrics.stuck(&board.groups);
+    Ok(())
+}
+
+/// To the log always; to everybody else by whoever listens.
+fn tell(engine: &Core, alarm: &Alarm) {
+    let incident = &alarm.incident;
+    let must_act = incident.key.must_act.as_ref().map_or("", gateway_model::id::AgencyId::as_str);
+    let (cause, destination, id) = (incident.key.cause.as_str(), &incident.key.destination, &incident.id);
+    match incident.closed_at {
+        None => {
+            tracing::error!(incident = %id, cause, reason = %incident.reason, destination, must_act, count = incident.count_max, "an incident began");
+        }
+        Some(_) => tracing::error!(incident = %id, cause, destination, must_act, "an incident ended"),
+    }
+    engine.alarms.send(alarm.clone()).ok();
+}

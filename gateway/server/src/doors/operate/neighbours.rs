@@ -1,0 +1,149 @@
+//! The gateways and adapters that this gateway speaks with, as operators see them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use gateway_engine::lane::{Party, Place};
+use gateway_engine::operate::{Contact, Operate};
+use gateway_engine::pause::{Pausable, Pause};
+use gateway_model::directory::Directory;
+use gateway_model::id::{AgencyId, GatewayId};
+use gateway_model::language::Language;
+use gateway_model::{Refusal, Timestamp};
+use gateway_store::backlog::LaneLoad;
+use proto::v1;
+
+use super::super::{Doors, wire};
+use super::stuck::name;
+
+/// Lanes of which the oldest row is read: more only counts.
+const LANES_READ_MAX: usize = 1_000;
+/// How long an adapter may take to say how it is.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(3);
+/// Adapters asked at the same time.
+const CHECKS_AT_ONCE: usize = 8;
+const DETAIL_CHARS_MAX: usize = 512;
+
+/// What waits for everybody, and who answers.
+pub(super) struct Neighbours<'a> {
+    doors: &'a Doors,
+    directory: &'a Directory,
+    operate: Operate,
+    backlog: HashMap<Party, Backlog>,
+    now: Timestamp,
+    language: Language,
+}
+
+#[derive(Default)]
+struct Backlog {
+    rows: u64,
+    oldest: Option<Timestamp>,
+}
+
+impl<'a> Neighbours<'a> {
+    /// Looks.
+    pub(super) async fn look(doors: &'a Doors, directory: &'a Directory, language: Language) -> Result<Self, Refusal> {
+        let operate = doors.engine.operate();
+        let (now, mut backlog) = (doors.engine.clock().now(), HashMap::new());
+        for (index, load) in operate.lane_loads().await?.into_iter().enumerate() {
+            let Some(party) = Place::of(&load.lane).and_then(|place| place.destination.party()) else { continue };
+            let of_party: &mut Backlog = backlog.entry(party).or_default();
+            of_party.rows += load.rows;
+            if index < LANES_READ_MAX
+                && let Some(came) = oldest(&operate, &load).await?
+            {
+                of_party.oldest = Some(of_party.oldest.map_or(came, |oldest| oldest.min(came)));
+            }
+        }
+        Ok(Self { doors, directory, operate, backlog, now, language })
+    }
+
+    /// The gateways above, below and beside this one.
+    pub(super) fn peers(&self) -> Vec<v1::PeerState> {
+        let me = self.doors.engine.gateway();
+        let parent = self.directory.gateway(me).and_then(|gateway| gateway.parent.clone());
+        let relation = |id: &GatewayId, its_parent: Option<&GatewayId>| match (Some(id) == parent.as_ref(), its_parent)
+        {
+            (true, _) => "parent",
+            (false, Some(its_parent)) if its_parent == me => "child",
+            (false, _) => "direct",
+        };
+        let neighbours = self.directory.neighbours(me).into_iter();
+        let peer = |gateway: &gateway_model::agency::Gateway| v1::PeerState {
+            gateway: gateway.id.to_string(),
+            relation: relation(&gateway.id, gateway.parent.as_ref()).to_owned(),
+            address: gateway.address.clone(),
+            flow: Some(self.flow(&Party::Gateway(gateway.id.clone()))),
+        };
+        neighbours.map(peer).collect()
+    }
+
+    /// The adapters with their agencies.
+    pub(super) async fn adapters(&self) -> Vec<v1::AdapterState> {
+        let mut agencies: HashMap<&str, Vec<&AgencyId>> = HashMap::new();
+        for (agency, name) in &self.doors.adapters {
+            agencies.entry(name.as_str()).or_default().push(agency);
+        }
+        let states = futures::stream::iter(&self.doors.adapter_kinds).map(|(name, kind)| {
+            let mut served = agencies.get(name.as_str()).cloned().unwrap_or_default();
+            served.sort();
+            async move { self.adapter(name, kind, &served).await }
+        });
+        states.buffered(CHECKS_AT_ONCE).collect().await
+    }
+
+    async fn adapter(&self, name: &str, kind: &str, served: &[&AgencyId]) -> v1::AdapterState {
+        let health = tokio::time::timeout(CHECK_TIME_MAX, self.operate.check_adapter(name)).await.ok().flatten();
+        let silent = self.language.pick("không trả lời kịp", "did not answer in time").to_owned();
+        let (healthy, detail) = health.unwrap_or((false, silent));
+        let agency = |agency: &&AgencyId| v1::AgencyFlow {
+            agency: agency.to_string(),
+            name: self::name(self.directory, agency, self.language),
+            flow: Some(self.flow(&Party::Agency((*agency).clone()))),
+        };
+        v1::AdapterState {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            healthy,
+            detail: detail.chars().take(DETAIL_CHARS_MAX).collect(),
+            paused: self.operate.paused(&Pausable::Adapter(name.to_owned())).map(pause),
+            agencies: served.iter().map(agency).collect(),
+            workers: Vec::new(),
+        }
+    }
+
+    fn flow(&self, party: &Party) -> v1::Flow {
+        let Contact { closed, answered_at, absence } = self.operate.contact(party);
+        let backlog = self.backlog.get(party);
+        let reason = closed.as_ref().map(|gate| gate.reason).or(absence.as_ref().map(|absence| absence.reason));
+        let detail =
+            closed.as_ref().map(|gate| gate.detail.clone()).or(absence.as_ref().map(|absence| absence.detail.clone()));
+        let lasting = absence.as_ref().map(|absence| self.now.minus(absence.lasting));
+        v1::Flow {
+            up: reason.is_none(),
+            since: closed.as_ref().map(|gate| gate.since).or(lasting).map(wire::timestamp),
+            reason: reason.map(|reason| reason.code().to_owned()).unwrap_or_default(),
+            detail: detail.unwrap_or_default().chars().take(DETAIL_CHARS_MAX).collect(),
+            backlog: backlog.map_or(0, |backlog| backlog.rows),
+            oldest: backlog.and_then(|backlog| backlog.oldest).map(wire::timestamp),
+            last_success_at: answered_at.map(wire::timestamp),
+            next_probe_at: closed.map(|gate| wire::timestamp(gate.next_probe)),
+            paused: self.operate.paused(&Pausable::Party(party.clone())).map(pause),
+        }
+    }
+}
+
+async fn oldest(operate: &Operate, load: &LaneLoad) -> Result<Option<Timestamp>, Refusal> {
+    let first = operate.waiting_in(&load.lane, 1).await?;
+    Ok(first.first().map(|row| row.envelope.header.received_at))
+}
+
+/// A pause.
+pub(super) fn pause(pause: Pause) -> v1::PauseState {
+    v1::PauseState {
+        operator: pause.operator.to_string(),
+        reason: pause.note,
+        since: Some(wire::timestamp(pause.since)),
+    }
+}
