@@ -59,7 +59,8 @@ fn land_file() -> Vec<Fact> {
 }
 
 fn procedure() -> Procedure {
-    let step = |name: &str, hours| ProcedureStep { step: name.to_owned(), name: name.to_owned(), limit_hours: Some(hours) };
+    let step =
+        |name: &str, hours| ProcedureStep { step: name.to_owned(), name: name.to_owned(), limit_hours: Some(hours) };
     Procedure {
         code: "1.012783".to_owned(),
         version: "1".to_owned(),
@@ -252,10 +253,19 @@ fn words_of_one_day_are_in_the_order_in_which_they_were_told() {
         code: code.to_owned(),
         due_on: None,
     };
-    for facts in [[word("TAM_DUNG", "05T09:00"), word("TIEP_TUC", "05T10:00")], [word("TIEP_TUC", "05T10:00"), word("TAM_DUNG", "05T09:00")]] {
+    for facts in [
+        [word("TAM_DUNG", "05T09:00"), word("TIEP_TUC", "05T10:00")],
+        [word("TIEP_TUC", "05T10:00"), word("TAM_DUNG", "05T09:00")],
+    ] {
         let all = [&[received("desk", "02T08:00")][..], &facts].concat();
         assert_eq!(custody(&all, "06T08:00").standing, Standing::InWork);
     }
+}
+
+#[test]
+fn what_is_said_of_the_time_before_the_receipt_counts_from_the_receipt() {
+    let facts = [received("desk", "02T08:00"), said("desk", "5", "02T00:00", None)];
+    assert_eq!(custody(&facts, "03T08:00").pauses[0].since, at("02T08:00"));
 }
 
 #[test]
@@ -273,13 +283,18 @@ fn an_envelope_is_read_by_what_it_says() {
         made_at: at("02T08:00"),
         accepted_at: at("02T08:01"),
     };
-    let kinds = |sent: &Sent<'_>| facts(sent).iter().map(|fact| match fact {
-        Fact::Received { .. } => "received",
-        Fact::Promised { .. } => "promised",
-        Fact::HandedOver { .. } => "handed over",
-        Fact::Said { .. } => "said",
-        Fact::Delivered { .. } | Fact::NotDelivered { .. } => "delivered",
-    }).collect::<Vec<_>>();
+    let kinds = |sent: &Sent<'_>| {
+        facts(sent)
+            .iter()
+            .map(|fact| match fact {
+                Fact::Received { .. } => "received",
+                Fact::Promised { .. } => "promised",
+                Fact::HandedOver { .. } => "handed over",
+                Fact::Said { .. } => "said",
+                Fact::Delivered { .. } | Fact::NotDelivered { .. } => "delivered",
+            })
+            .collect::<Vec<_>>()
+    };
     assert_eq!(kinds(&dossier), ["received", "promised", "said", "handed over"]);
     assert_eq!(kinds(&Sent { issuer: Some(&land), ..dossier }), ["promised", "said", "handed over"]);
     assert_eq!(kinds(&Sent { step: "bo-sung", code: "DA_BO_SUNG", ..dossier }), ["said"]);

@@ -72,6 +72,11 @@ pub(super) fn walk(facts: &[Fact]) -> Walked {
     let ways = ways(looked_at);
     let desk = desk(looked_at, &ways);
     let mut events = events(looked_at, &ways);
+    if let Some((received_at, _)) = desk {
+        // Systems that say only the day say its midnight, which may be before the receipt: nothing is said of a file that is not there.
+        let said = events.iter_mut().filter(|(_, event)| matches!(event, Event::Said(_)));
+        said.for_each(|(at, _)| *at = received_at.max(*at));
+    }
     events.extend(desk.map(|(at, agency)| (at, Event::Received(agency))));
     events.sort_by(|a, b| (a.0, a.1.order()).cmp(&(b.0, b.1.order())));
     events.dedup_by(|a, b| (a.0, a.1.order()) == (b.0, b.1.order()));
