@@ -2,10 +2,14 @@
 //!
 //! Read in this order: [`id`] and [`agency`] say who, [`directory`] says who speaks for whom and which way, [`envelope`] is what travels,
 //! [`state`] is where it is, [`outcome`] is what a hand-over led to, [`reason`] is why something did not go on,
-//! [`cause`] is what a person has to do something about.
+//! [`cause`] is what a person has to do something about; [`calendar`], [`working_time`], [`procedure`] and [`custody`] say who holds a file and until
+//! when.
 
 pub mod agency;
+pub mod calendar;
 pub mod cause;
+pub mod custody;
+pub mod day;
 pub mod directory;
 pub mod envelope;
 pub mod hash;
