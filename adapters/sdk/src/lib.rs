@@ -22,8 +22,11 @@ use tokio::io::AsyncRead;
 pub use crate::lease::{Absence, LeaseHold, LeaseLost, Room, Settled};
 
 pub mod disk;
+pub mod forget;
 pub mod lease;
+pub mod listener;
 pub mod mailbox;
+pub mod noes;
 pub mod outbound;
 pub mod relay;
 pub mod seal;

@@ -86,7 +86,11 @@ impl SealConfig {
             KeyPlace::File(path) => Sealer::from_pem(&certificate, &read_pem(path)?),
             KeyPlace::Token(token) => Sealer::from_token(&certificate, token.clone()),
         };
-        sealer.map_err(|fault| AdapterError::Other(format!("{}: {fault}", self.certificate.display())))
+        let key = match &self.key {
+            KeyPlace::File(path) => path.display().to_string(),
+            KeyPlace::Token(token) => format!("token {}", token.token),
+        };
+        sealer.map_err(|fault| AdapterError::Other(format!("{} with {key}: {fault}", self.certificate.display())))
     }
 }
 
