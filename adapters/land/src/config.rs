@@ -3,7 +3,8 @@
 //! ```toml
 //! kind = "land"
 //! role = "to-land-system"                # the agency served is the land office; "to-one-stop": it is a one-stop desk
-//! listen = "10.1.1.2:8201"               # where the other side's calls and callbacks come in: plain HTTP, in a closed network
+//! listen = "10.1.1.2:8201"               # where the other side's calls and callbacks come in
+//! listen_tls = { certificate = "land.pem", key = "land.key" }   # absent: plain HTTP, for a closed network or behind a TLS proxy
 //! code = "land.code"                     # file with the shared code that callers have in their URL
 //! state = "state/land"                   # what the adapter remembers
 //! expires_in = "30d"                     # life of the envelopes it makes
@@ -15,7 +16,7 @@
 //! district = "30"
 //! commune = "01"
 //! already_exists = ["already exists", "đã tồn tại"]   # texts by which the system says that it has the file already
-//! retry_codes = ["408", "429", "500", "502", "503", "504"]   # its codes of failures that pass
+//! retry_codes = ["401", "403", "408", "429", "500", "502", "503", "504"]   # its codes of failures that are no file's fault
 //!
 //! # role = "to-one-stop"
 //! land_office = "h99.21"                 # internal id of the agency whose files these are
@@ -35,6 +36,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adapters_sdk::listener::TlsFiles;
 use adapters_sdk::outbound::config::OutboundConfig;
 use adapters_sdk::seal::config::SealConfig;
 use adapters_sdk::settings::Settings;
@@ -42,6 +44,7 @@ use adapters_sdk::{ConfigFault, PrepareContext};
 use gateway_model::id::AgencyId;
 use gateway_model::limits;
 use http::Uri;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::body::BodyBounds;
 use crate::land_case::Place;
@@ -52,6 +55,8 @@ const LINK_LIFE: Duration = Duration::from_secs(7 * 86_400);
 const LINK_LIFE_MIN: Duration = Duration::from_secs(60);
 const LINK_LIFE_MAX: Duration = Duration::from_secs(366 * 86_400);
 const TEXTS_MAX: usize = 32;
+/// What passes, and what the operator of either side has to mend.
+const RETRY_CODES: [&str; 8] = ["401", "403", "408", "429", "500", "502", "503", "504"];
 
 /// Bounds of what comes in at the listener.
 pub(crate) const BODY_BOUNDS: BodyBounds =
@@ -64,6 +69,8 @@ pub struct Config {
     pub agency: AgencyId,
     /// Where calls come in.
     pub listen: SocketAddr,
+    /// Its certificate; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// File of the code that callers know.
     pub code: PathBuf,
     /// What is remembered.
@@ -98,7 +105,7 @@ pub struct ToLandSystem {
     pub place: Place,
     /// Texts that mean "I have it already".
     pub already_exists: Vec<String>,
-    /// Codes of failures that pass.
+    /// Codes of failures that are no file's fault: they pass, or are mended.
     pub retry_codes: Vec<String>,
 }
 
@@ -150,6 +157,11 @@ fn read_all(settings: &mut Settings<'_>, context: &PrepareContext) -> Option<Con
             None
         }
     });
+    let tls = settings.table("listen_tls", |tls| {
+        let certificate = tls.required_text("certificate").map(file);
+        let key = tls.required_text("key").map(file);
+        Some(TlsFiles { certificate: certificate?, key: key? })
+    });
     let code = settings.required_text("code").map(file);
     let state = settings.required_text("state").map(file);
     let expires_in = settings.span("expires_in", EXPIRES_IN, EXPIRES_IN_MIN, limits::ENVELOPE_LIFE_MAX);
@@ -181,6 +193,7 @@ fn read_all(settings: &mut Settings<'_>, context: &PrepareContext) -> Option<Con
     Some(Config {
         agency: agency?,
         listen: listen?,
+        tls,
         code: code?,
         state: state?,
         expires_in: expires_in?,
@@ -211,9 +224,10 @@ fn read_to_land_system(settings: &mut Settings<'_>, context: &PrepareContext) ->
         is_provincial: false,
     };
     let already_exists = read_texts(settings, "already_exists", &["already exists", "đã tồn tại"]);
-    let retry_codes = read_texts(settings, "retry_codes", &["408", "429", "500", "502", "503", "504"]);
+    let retry_codes = read_texts(settings, "retry_codes", &RETRY_CODES);
     let authorization = settings.text("authorization").map(|path| context.base.join(path));
-    let already_exists = already_exists?.into_iter().map(|text| text.to_lowercase()).collect();
+    let already_exists =
+        already_exists?.into_iter().map(|text| text.nfc().collect::<String>().to_lowercase()).collect();
     Some(ToLandSystem { authorization, place, already_exists, retry_codes: retry_codes? })
 }
 
@@ -317,6 +331,9 @@ mod tests {
         let told = |text: String| read(&text).unwrap_err().join("\n");
         assert!(told(LAND.replace("http://10.0.0.5:8080/api/", "http://10.0.0.6/")).starts_with("url: is not among"));
         assert!(told(format!("results = \"value\"\n{LAND}")).starts_with("results: is not known here"));
+        assert!(
+            told(format!("listen_tls = {{ certificate = \"a\" }}\n{LAND}")).starts_with("listen_tls.key: is missing")
+        );
         assert!(told(format!("already_exists = [1]\n{LAND}")).starts_with("already_exists: is no list"));
     }
 }

@@ -7,6 +7,7 @@
 //! | `NhanBoSungHoSo` | `nhan-bo-sung` | Dossier | state `TIEP_TUC` (the clock goes on), `due_on` = `NgayHenTraMoi` |
 //! | `GuiKetQuaThue` | `ket-qua-thue` | Status | `KET_QUA_THUE` |
 //! | `KetThucHoSo` | `ket-thuc` | Status | `HOAN_THANH` when `TrangThaiKetThuc` is 0, else `TRA_LAI` |
+//! | none: the land system did not take it | `tu-choi` | Status | `TU_CHOI`; for a desk `KetThucHoSo` (a file) or `ChuyenHoSo` (more about one) |
 //!
 //! The part `su-kien.json` (role `land-event`) keeps the callback in the systems' own words, raw values and all:
 //! `{"schema": "lienthong.land-event.v1", "call": "ChuyenHoSo", "body": {…}, "files": [{"index": 0, "name": "…", "sha256": "…"}]}`. Links are
@@ -48,6 +49,10 @@ pub const TAX_NOTICE: &str = "KET_QUA_THUE";
 pub const DONE: &str = "HOAN_THANH";
 /// The file is returned undone.
 pub const RETURNED: &str = "TRA_LAI";
+/// The land system did not take it.
+pub const REFUSED: &str = "TU_CHOI";
+/// Step of the case for what was not taken.
+pub const REFUSED_STEP: &str = "tu-choi";
 
 /// A callback on its way, with the parts that stand for its files.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
@@ -145,7 +150,7 @@ pub fn content(callback: &Callback, now: Timestamp) -> Content {
         }
         Callback::KetThucHoSo(body) => {
             let code = if body.trang_thai_ket_thuc == 0 { DONE } else { RETURNED };
-            status(code, "", body.ngay_ket_thuc)
+            status(code, &body.ghi_chu, body.ngay_ket_thuc)
         }
     }
 }
@@ -184,10 +189,11 @@ pub fn callback_of(envelope: &Envelope, content: &v1::envelope::Content) -> Resu
                     so_bien_nhan,
                     danh_sach_thong_bao_thue: envelope.parts.iter().map(tax_notice).collect(),
                 }),
-                code @ (DONE | RETURNED) => Callback::KetThucHoSo(KetThucHoSo {
+                code @ (DONE | RETURNED | REFUSED) => Callback::KetThucHoSo(KetThucHoSo {
                     so_bien_nhan,
                     ngay_ket_thuc: at,
-                    trang_thai_ket_thuc: i64::from(code == RETURNED),
+                    trang_thai_ket_thuc: i64::from(code != DONE),
+                    ghi_chu: note,
                     danh_sach_giay_to_ket_qua: papers(),
                 }),
                 code => Callback::ChuyenHoSo(ChuyenHoSo {

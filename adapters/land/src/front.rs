@@ -17,7 +17,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use crate::listen::SharedCode;
+use crate::code::SharedCode;
 
 /// Calls that are taken in at one time; the others wait their turn.
 const CALLS_MAX: usize = 16;

@@ -3,7 +3,8 @@
 //! `journal.log` holds one record a line, `<first 8 bytes of its SHA-256 in hexadecimal> <JSON>`, each appended and synced before anything is
 //! answered. A later record of the same key replaces the earlier one; what is replaced or too old to matter goes when the file is written
 //! anew (whole, then renamed). A line that power loss cut off at the end was never answered and is dropped; any other line that does not
-//! have its sum is damage, and the adapter does not start on it. After a failed sync nothing more is written: only a restart helps.
+//! have its sum is damage, and the adapter does not start on it. A line that could not be written, because the disk was full, is cut off
+//! before the next one. After a failed sync nothing more is written: only a restart helps.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -36,7 +37,7 @@ pub(crate) struct Case {
     pub partner: String,
     /// The id of the envelope with the file.
     pub envelope: String,
-    /// Digest of that envelope's bytes; in the other direction, of the call's content.
+    /// Digest of that envelope's bytes; in the other direction, the id that the call's content gives.
     pub digest: String,
     /// The agency that issued the code, as written; empty means the sender.
     pub issuer: String,
@@ -69,6 +70,17 @@ enum Record {
     Settled { id: String, at: i64 },
 }
 
+/// Whether the file can be believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Soundness {
+    /// It ends with a whole line.
+    Sound,
+    /// A line could not be written, and may stand there in part.
+    Torn,
+    /// What the kernel says of it is no longer true.
+    Broken,
+}
+
 /// The journal, shared by both directions of the adapter.
 #[derive(Clone)]
 pub(crate) struct Journal(Arc<Mutex<Book>>);
@@ -79,7 +91,10 @@ struct Book {
     cases: HashMap<String, Case>,
     settled: HashMap<String, i64>,
     lines: usize,
-    broken: bool,
+    /// Bytes that are whole lines.
+    bytes: u64,
+    soundness: Soundness,
+    entries_max: usize,
     /// Held as long as the journal is open: two adapters never write one journal.
     _lock: File,
 }
@@ -104,14 +119,34 @@ impl Journal {
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(disk::at(&path))?;
         file.set_len(read.bytes).and_then(|()| file.sync_all()).map_err(disk::at(&path))?;
         disk::sync_folder(folder)?;
-        let mut book = Book { path, file, cases, settled, lines: read.lines, broken: false, _lock: lock };
-        book.compact_if_due(now)?;
+        let (lines, bytes, soundness) = (read.lines, read.bytes, Soundness::Sound);
+        let mut book =
+            Book { path, file, cases, settled, lines, bytes, soundness, entries_max: ENTRIES_MAX, _lock: lock };
+        book.forget(now);
+        book.compact_if_due()?;
         Ok(Self(Arc::new(Mutex::new(book))))
     }
 
     /// The file of that code; none when the other side has refused it.
     pub(crate) fn case(&self, file_code: &str) -> Option<Case> {
         self.book().cases.get(file_code).filter(|case| case.stage != Stage::Refused).cloned()
+    }
+
+    /// The file that the other side refused under that code, until another one takes its place.
+    pub(crate) fn refused(&self, file_code: &str) -> Option<Case> {
+        self.book().cases.get(file_code).filter(|case| case.stage == Stage::Refused).cloned()
+    }
+
+    /// Whether it can still be written.
+    ///
+    /// # Errors
+    /// After a failed sync.
+    pub(crate) fn check(&self) -> Result<(), AdapterError> {
+        let book = self.book();
+        match book.soundness {
+            Soundness::Sound | Soundness::Torn => Ok(()),
+            Soundness::Broken => Err(book.broken()),
+        }
     }
 
     /// Whether `id` was handed over already.
@@ -146,53 +181,114 @@ impl Journal {
 
 impl Book {
     fn append(&mut self, record: Record) -> Result<(), AdapterError> {
-        if self.broken {
-            return Err(AdapterError::Other(format!("{} failed before; restart the gateway", self.path.display())));
-        }
-        if self.cases.len() + self.settled.len() >= ENTRIES_MAX {
-            return Err(AdapterError::Other(format!("{} is full: {ENTRIES_MAX} entries", self.path.display())));
+        self.mend()?;
+        let at = record.at();
+        if self.entries() >= self.entries_max {
+            self.make_room(at)?;
         }
         let line = line(&record)?;
-        self.broken = true;
-        self.file.write_all(&line).and_then(|()| self.file.sync_data()).map_err(disk::at(&self.path))?;
-        self.broken = false;
+        self.soundness = Soundness::Torn;
+        self.file.write_all(&line).map_err(disk::at(&self.path))?;
+        self.soundness = Soundness::Broken;
+        self.file.sync_data().map_err(disk::at(&self.path))?;
+        self.soundness = Soundness::Sound;
         self.lines += 1;
-        let now = match record {
-            Record::Case(case) => {
-                let at = case.at;
-                self.cases.insert(case.file_code.clone(), case);
-                at
-            }
-            Record::Settled { id, at } => {
-                self.settled.insert(id, at);
-                at
-            }
-        };
-        self.compact_if_due(Timestamp::from_seconds(now))
+        self.bytes += line.len() as u64;
+        match record {
+            Record::Case(case) => drop(self.cases.insert(case.file_code.clone(), case)),
+            Record::Settled { id, at } => drop(self.settled.insert(id, at)),
+        }
+        // The record is there whatever becomes of this.
+        if let Err(fault) = self.compact_if_due() {
+            tracing::warn!(%fault, "the journal cannot be written anew now");
+        }
+        Ok(())
     }
 
-    fn compact_if_due(&mut self, now: Timestamp) -> Result<(), AdapterError> {
-        if self.lines <= 2 * (self.cases.len() + self.settled.len()) + DEAD_LINES_MAX {
-            return Ok(());
+    /// Cuts off what a failed write left.
+    fn mend(&mut self) -> Result<(), AdapterError> {
+        match self.soundness {
+            Soundness::Sound => return Ok(()),
+            Soundness::Torn => {}
+            Soundness::Broken => return Err(self.broken()),
         }
+        let file = OpenOptions::new().append(true).open(&self.path).map_err(disk::at(&self.path))?;
+        file.set_len(self.bytes).map_err(disk::at(&self.path))?;
+        self.soundness = Soundness::Broken;
+        file.sync_all().map_err(disk::at(&self.path))?;
+        self.file = file;
+        self.soundness = Soundness::Sound;
+        Ok(())
+    }
+
+    /// Forgets what is too old to matter, when there is no room for more.
+    fn make_room(&mut self, now: Timestamp) -> Result<(), AdapterError> {
+        self.forget(now);
+        if self.entries() >= self.entries_max {
+            return Err(AdapterError::Other(format!("{} is full: {} entries", self.path.display(), self.entries_max)));
+        }
+        self.compact()
+    }
+
+    fn forget(&mut self, now: Timestamp) {
         let oldest = now.minus(MEMORY).seconds();
         let is_over = |case: &Case| matches!(case.stage, Stage::Ended | Stage::Refused);
         self.cases.retain(|_, case| !is_over(case) || case.at >= oldest);
         self.settled.retain(|_, at| *at >= oldest);
+    }
+
+    fn compact_if_due(&mut self) -> Result<(), AdapterError> {
+        if self.lines <= 2 * self.entries() + DEAD_LINES_MAX { Ok(()) } else { self.compact() }
+    }
+
+    /// Writes the file anew, with what is alive.
+    fn compact(&mut self) -> Result<(), AdapterError> {
         let draft = self.path.with_extension("new");
-        let mut file = File::create(&draft).map_err(disk::at(&draft))?;
-        let cases = self.cases.values().cloned().map(Record::Case);
-        let settled = self.settled.iter().map(|(id, &at)| Record::Settled { id: id.clone(), at });
-        for record in cases.chain(settled) {
-            file.write_all(&line(&record)?).map_err(disk::at(&draft))?;
+        let written = self.write_alive(&draft);
+        if written.is_err() {
+            // What was begun takes room on a disk that may be full.
+            disk::remove(&draft)?;
         }
-        file.sync_all().map_err(disk::at(&draft))?;
-        self.broken = true;
+        let bytes = written?;
+        self.soundness = Soundness::Broken;
         disk::rename(&draft, &self.path)?;
         self.file = OpenOptions::new().append(true).open(&self.path).map_err(disk::at(&self.path))?;
-        self.broken = false;
-        self.lines = self.cases.len() + self.settled.len();
+        self.soundness = Soundness::Sound;
+        self.lines = self.entries();
+        self.bytes = bytes;
         Ok(())
+    }
+
+    fn write_alive(&self, draft: &Path) -> Result<u64, AdapterError> {
+        let mut file = std::io::BufWriter::new(File::create(draft).map_err(disk::at(draft))?);
+        let cases = self.cases.values().cloned().map(Record::Case);
+        let settled = self.settled.iter().map(|(id, &at)| Record::Settled { id: id.clone(), at });
+        let mut bytes = 0;
+        for record in cases.chain(settled) {
+            let line = line(&record)?;
+            file.write_all(&line).map_err(disk::at(draft))?;
+            bytes += line.len() as u64;
+        }
+        file.flush().and_then(|()| file.get_ref().sync_all()).map_err(disk::at(draft))?;
+        Ok(bytes)
+    }
+
+    fn entries(&self) -> usize {
+        self.cases.len() + self.settled.len()
+    }
+
+    fn broken(&self) -> AdapterError {
+        AdapterError::Other(format!("{} could not be synced; restart the gateway", self.path.display()))
+    }
+}
+
+impl Record {
+    /// When it was made.
+    fn at(&self) -> Timestamp {
+        Timestamp::from_seconds(match self {
+            Self::Case(case) => case.at,
+            Self::Settled { at, .. } => *at,
+        })
     }
 }
 
@@ -250,88 +346,4 @@ impl<R: BufRead> BoundedLine for R {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_seconds(1_791_432_000);
-
-    fn case(code: &str, stage: Stage) -> Case {
-        Case {
-            file_code: code.to_owned(),
-            partner: "xa-an-phu".to_owned(),
-            envelope: "0197a2b4-3c5d-7e6f-8a9b-0c1d2e3f4a5b".to_owned(),
-            digest: String::new(),
-            issuer: String::new(),
-            procedure: "1.012783".to_owned(),
-            stage,
-            at: NOW.seconds(),
-        }
-    }
-
-    #[tokio::test]
-    async fn what_was_kept_is_there_after_a_restart_and_two_adapters_cannot_share_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path(), NOW).unwrap();
-        journal.keep(case("A-1", Stage::Asked)).await.unwrap();
-        journal.keep(case("A-1", Stage::Taken)).await.unwrap();
-        journal.settle("d1".to_owned(), NOW).await.unwrap();
-        assert!(Journal::open(folder.path(), NOW).err().unwrap().to_string().contains("in use"));
-        drop(journal);
-        let journal = Journal::open(folder.path(), NOW).unwrap();
-        assert_eq!(journal.case("A-1"), Some(case("A-1", Stage::Taken)));
-        assert!(journal.is_settled("d1") && !journal.is_settled("d2"));
-    }
-
-    #[tokio::test]
-    async fn a_line_cut_off_at_the_end_is_dropped_and_damage_anywhere_else_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.log");
-        let journal = Journal::open(folder.path(), NOW).unwrap();
-        for code in ["A-1", "A-2", "A-3"] {
-            journal.keep(case(code, Stage::Taken)).await.unwrap();
-        }
-        drop(journal);
-        let whole = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
-        let journal = Journal::open(folder.path(), NOW).unwrap();
-        assert_eq!((journal.len(), journal.case("A-3")), (2, None));
-        journal.keep(case("A-4", Stage::Taken)).await.unwrap();
-        drop(journal);
-        assert_eq!(Journal::open(folder.path(), NOW).unwrap().len(), 3, "the next line stands after the whole ones");
-        let mut flipped = whole.clone();
-        flipped[40] ^= 1;
-        std::fs::write(&path, &flipped).unwrap();
-        assert!(Journal::open(folder.path(), NOW).err().unwrap().to_string().contains("line 1: is damaged"));
-    }
-
-    #[tokio::test]
-    async fn the_file_does_not_grow_with_what_is_replaced_or_too_old() {
-        let folder = tempfile::tempdir().unwrap();
-        let record = |at: i64| Record::Settled { id: format!("old-{at}"), at };
-        let old = NOW.minus(MEMORY).seconds() - 10;
-        let lines: Vec<u8> = (0..20).flat_map(|at| line(&record(old - at)).unwrap()).collect();
-        let repeated = line(&Record::Case(case("A-1", Stage::Taken))).unwrap().repeat(DEAD_LINES_MAX + 100);
-        std::fs::write(folder.path().join("journal.log"), [lines, repeated].concat()).unwrap();
-        let journal = Journal::open(folder.path(), NOW).unwrap();
-        assert!(!journal.is_settled(&format!("old-{old}")));
-        assert_eq!(journal.case("A-1"), Some(case("A-1", Stage::Taken)));
-        let bytes = std::fs::metadata(folder.path().join("journal.log")).unwrap().len();
-        assert!(bytes < 1_000, "{bytes}");
-        journal.keep(case("A-2", Stage::Asked)).await.unwrap();
-        drop(journal);
-        assert_eq!(Journal::open(folder.path(), NOW).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn open_files_are_never_forgotten_however_old() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut long_ago = case("A-1", Stage::Taken);
-        long_ago.at = 0;
-        let mut ended = case("A-2", Stage::Ended);
-        ended.at = 0;
-        let lines = [Record::Case(long_ago), Record::Case(ended)].map(|record| line(&record).unwrap());
-        std::fs::write(folder.path().join("journal.log"), lines.concat().repeat(DEAD_LINES_MAX)).unwrap();
-        let journal = Journal::open(folder.path(), NOW).unwrap();
-        assert!(journal.case("A-1").is_some() && journal.case("A-2").is_none());
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Land systems: their calls and callbacks, both ways, files by value and by link.
 //!
-//! Land offices and one-stop desks speak one vocabulary over plain HTTP and JSON: the desk calls `tiepnhan`, `capnhattrangthaibosunghoso` and
+//! Land offices and one-stop desks speak one vocabulary over HTTP and JSON: the desk calls `tiepnhan`, `capnhattrangthaibosunghoso` and
 //! `capnhattrangthaitraketquahoso`; the land system answers hours to weeks later by `ChuyenHoSo`, `YeuCauBoSungHoSo`, `NhanBoSungHoSo`,
 //! `GuiKetQuaThue` and `KetThucHoSo`. The adapter stands on either side, so that desk and land system each believe to talk to the other,
 //! and what goes between them is signed, kept and proved.
@@ -17,6 +17,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use adapters_sdk::listener::Listener;
 use adapters_sdk::{
     Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, Door, Health, Outcome, PrepareContext, Prepared,
 };
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use gateway_model::Timestamp;
 
 mod body;
+mod code;
 pub mod config;
 mod disk;
 pub mod event;
@@ -33,7 +35,6 @@ mod front;
 mod hand_in;
 mod journal;
 pub mod land_case;
-mod listen;
 mod outgoing;
 mod state;
 #[cfg(test)]
@@ -44,7 +45,6 @@ mod turn;
 pub mod vocabulary;
 
 use crate::config::{Config, Role};
-use crate::listen::Listener;
 use crate::state::State;
 use crate::to_land::ToLand;
 use crate::to_one_stop::ToDesk;
@@ -98,7 +98,7 @@ impl Land {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now = Timestamp::from_seconds(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
         let state = Arc::new(State::open(&config, now)?);
-        let listener = Listener::bind(config.listen)?;
+        let listener = Listener::bind(config.listen, config.tls.as_ref())?;
         let side = match config.role {
             Role::ToLandSystem(role) => Side::ToLand(Arc::new(ToLand::open(state.clone(), role)?)),
             Role::ToOneStop(role) => Side::ToDesk(Arc::new(ToDesk::open(state.clone(), role)?)),
@@ -130,6 +130,9 @@ impl Adapter for Land {
             Side::ToLand(side) => side.router(door.clone()),
             Side::ToDesk(side) => side.router(door.clone()),
         };
-        self.listener.serve(router, async move { door.closed().await }).await
+        self.state.door.send_replace(Some(door.clone()));
+        let served = self.listener.serve(router, async move { door.closed().await }).await;
+        self.state.door.send_replace(None);
+        served
     }
 }

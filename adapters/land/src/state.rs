@@ -12,18 +12,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters_sdk::noes::Noes;
 use adapters_sdk::outbound::Outbound;
 use adapters_sdk::seal::Sealer;
-use adapters_sdk::{AdapterError, ConfigFault};
+use adapters_sdk::{AdapterError, ConfigFault, Door};
 use gateway_model::id::AgencyId;
 use gateway_model::language::Language;
 use gateway_model::{Digest, Refusal, Timestamp};
 use serde_json::json;
+use tokio::sync::watch;
 
+use crate::code::{SharedCode, read_code};
 use crate::config::Config;
 use crate::disk;
 use crate::journal::Journal;
-use crate::listen::{SharedCode, read_code};
 use crate::turn::Turns;
 
 /// Calls kept in quarantine; what comes beyond is answered and logged, but not kept.
@@ -37,6 +39,10 @@ pub(crate) struct State {
     pub journal: Journal,
     /// One at a time for each file.
     pub turns: Turns,
+    /// How often the other side has said no.
+    pub noes: Noes,
+    /// The gateway's door, while it is open.
+    pub door: watch::Sender<Option<Arc<dyn Door>>>,
     /// The agency's key.
     pub sealer: Arc<Sealer>,
     /// Life of envelopes made here.
@@ -66,6 +72,8 @@ impl State {
             agency: config.agency.clone(),
             journal,
             turns: Turns::default(),
+            noes: Noes::default(),
+            door: watch::Sender::new(None),
             sealer: Arc::new(config.seal.open()?),
             expires_in: config.expires_in,
             outbound: config.outbound.open()?,
@@ -91,8 +99,9 @@ impl State {
         self.folder.join("sealed").join(format!("{id}.lt"))
     }
 
-    /// Whether the disk takes a file now.
+    /// Whether the journal can be written and the disk takes a file now.
     pub(crate) fn probe(&self) -> Result<(), AdapterError> {
+        self.journal.check()?;
         let path = self.folder.join("aside").join("probe");
         disk::replace(&path, b"probe")?;
         disk::remove(&path)
@@ -144,6 +153,7 @@ pub(crate) fn check(config: &Config) -> Vec<ConfigFault> {
     let mut faults = config.outbound.check();
     faults.extend(read_code(&config.code).err().map(|broken| fault("code", broken)));
     faults.extend(config.seal.check());
+    faults.extend(config.tls.as_ref().and_then(|tls| tls.check().err()).map(|broken| fault("listen_tls", broken)));
     match &config.role {
         crate::config::Role::ToLandSystem(role) => {
             let unread = role.authorization.as_ref().and_then(|path| disk::read(path, 8 * 1024).err());

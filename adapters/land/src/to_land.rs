@@ -1,6 +1,7 @@
 //! The land office's side: what is delivered to it becomes calls of the land system, what the land system says goes back to the sender.
 //!
-//! `deliver` hands files over, `answer` reads what the land system said, `callback` takes its callbacks in.
+//! `deliver` hands files over, `answer` reads what the land system said, `callback` takes its callbacks in, `refused` tells the sender of
+//! what was not taken, and `news` is what both of these make of it.
 
 use std::sync::Arc;
 
@@ -15,7 +16,10 @@ use crate::state::State;
 mod answer;
 mod callback;
 mod deliver;
+mod news;
+mod refused;
 
+pub(crate) use answer::is_about_the_call;
 pub(crate) use deliver::{HANDED_OUT, SUPPLEMENT, content, later, part_bytes};
 
 /// Bytes of the Authorization header.

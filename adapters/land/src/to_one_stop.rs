@@ -7,8 +7,8 @@ use std::sync::Arc;
 use adapters_sdk::{AdapterError, Delivery, Door, Outcome};
 use axum::Router;
 
+use crate::code::read_code;
 use crate::config::{Results, ToOneStop};
-use crate::listen::read_code;
 use crate::state::State;
 
 mod deliver;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adapters_sdk::Outcome;
 use adapters_sdk::seal::describe::Content;
-use adapters_simulators::land::LandSystem;
+use adapters_simulators::land::{LandFault, LandSystem};
 use adapters_simulators::onestop::{DeskFault, NewFile, OneStop};
 use gateway_model::{Digest, Reason};
 use proto::v1::envelope::Content as Wire;
@@ -127,6 +127,7 @@ async fn bad_input_gets_a_clear_no() {
     assert_eq!((unknown.success, unknown.code.as_str()), (false, "404"));
     assert_eq!(stage.door.count(), 0);
     assert!(stage.kept("aside").is_empty(), "nothing of what was refused is left");
+    assert!(!stage.kept("quarantine").is_empty(), "but the calls, each with its reason, for a person");
 }
 
 fn event(number: u8, code: &str) -> Sent<'static> {
@@ -172,12 +173,44 @@ async fn a_desk_that_fails_is_asked_again_and_takes_each_callback_once() {
     assert_eq!(stage.deliver(&delivery).await, taken());
     assert_eq!(desk.callbacks().len(), 1);
     delivery = event(2, "8").delivery();
-    delivery.attempt = 5;
-    desk.next_callback(DeskFault::SaysNo);
-    assert_eq!(kind(&stage.deliver(&delivery).await), "refused", "a desk that says no again and again means it");
+    // Hours in which the desk was down say nothing about what it thinks.
+    delivery.attempt = 50;
+    for expected in ["later", "later", "later", "later", "refused"] {
+        desk.next_callback(DeskFault::SaysNo);
+        assert_eq!(kind(&stage.deliver(&delivery).await), expected, "a desk that says no again and again means it");
+    }
     let stranger = Sent { from: "h99.12", ..event(3, event::DONE) };
     let outcome = stage.deliver(&stranger.delivery()).await;
     assert!(matches!(&outcome, Outcome::Refused { detail, .. } if detail.contains("h99.21")), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_the_land_office_did_not_take_comes_back_to_the_desk_and_can_be_handed_in_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (desk, land) = (desk().await, LandSystem::start(folder.path(), any()).await.unwrap());
+    let (near, far) = (Stage::of_desk(&desk, BY_VALUE), Stage::of_land(&land, ""));
+    assert!(desk.hand_in(&near.base(), &file()).await.unwrap().success);
+    land.next_call(LandFault::Refuses("12".into()));
+    assert_eq!(kind(&far.deliver(&near.door.delivery(0, "h99.30.01", "h99.21")).await), "refused");
+    assert_eq!(near.deliver(&far.door.delivery(0, "h99.21", "h99.30.01")).await, taken());
+    let told = desk.callbacks().remove(0);
+    assert_eq!((told.name.as_str(), &told.body["TrangThaiKetThuc"]), ("KetThucHoSo", &json!(1)));
+    assert_eq!(told.body["GhiChu"], "refused");
+    let near = near.restart().await;
+    let early = desk.send_supplement(&near.base(), FILE_CODE, "09/11/2026", &[]).await.unwrap();
+    assert!(!early.success && early.message.contains("hand it in again"), "{early:?}");
+    // The very same file again, because the land office has mended its own side; and again, because the desk did not hear.
+    for _ in 0..2 {
+        assert!(desk.hand_in(&near.base(), &file()).await.unwrap().success);
+    }
+    assert_eq!(near.door.count(), 2, "a new envelope, once");
+    assert_eq!(far.deliver(&near.door.delivery(1, "h99.30.01", "h99.21")).await, taken());
+    assert_eq!(land.file(FILE_CODE).unwrap().applicant, "Quàng Văn Pản");
+    let mut other = file();
+    other.applicant = "Lường Thị Hặc".to_owned();
+    assert!(!desk.hand_in(&near.base(), &other).await.unwrap().success, "the code stands for that file again");
+    land.hand_over(&far.base(), FILE_CODE, "3", "").await.unwrap();
+    assert_eq!(far.door.envelope(1).in_reply_to.unwrap().id, near.door.envelope(1).id);
 }
 
 #[tokio::test]
@@ -209,8 +242,14 @@ async fn result_files_go_by_a_link_that_nobody_guesses_and_that_ends() {
     ended["expires_at"] = json!(1_000);
     std::fs::write(&note, ended.to_string()).unwrap();
     assert!(get(&stage, path).await.starts_with("HTTP/1.1 410"));
+    for (name, age) in [("a", 25), ("b", 23)] {
+        let begun = std::fs::File::create(stage.folder.path().join(format!("state/results/{name}.bin"))).unwrap();
+        begun.set_modified(std::time::SystemTime::now() - Duration::from_secs(age * 3_600)).unwrap();
+    }
     let stage = stage.restart().await;
-    assert_eq!(stage.kept("results"), ["key"], "what has ended is removed");
+    let mut kept = stage.kept("results");
+    kept.sort();
+    assert_eq!(kept, ["b.bin", "key"], "what has ended, and what was begun long ago, is removed");
     assert_eq!(stage.deliver(&event(2, event::DONE).delivery()).await, taken());
     assert!(
         desk.callbacks()[1].body["DanhSachGiayToKetQua"][0]["LinkFile"] != link.as_str(),

@@ -152,7 +152,55 @@ async fn a_code_whose_file_was_refused_is_free_for_another_agency() {
     let other = Sent { number: 2, from: "h99.30.02", ..Sent::dossier() };
     assert_eq!(stage.deliver(&other.delivery()).await, taken());
     assert_eq!(land.hand_over(&stage.base(), FILE_CODE, "1", "").await.unwrap().result, 1);
-    assert_eq!(stage.door.envelope(0).to[0].agency, "h99.30.02");
+    assert_eq!(stage.door.envelope(1).to[0].agency, "h99.30.02");
+}
+
+#[tokio::test]
+async fn whoever_sent_what_was_refused_is_told_once_and_before_the_gateway_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let land = land(&folder).await;
+    let stage = Stage::of_land(&land, "");
+    let delivery = Sent::dossier().delivery();
+    stage.door.refuses_once(Reason::StoreFull);
+    land.next_call(LandFault::Refuses("12".into()));
+    assert_eq!(kind(&stage.deliver(&delivery).await), "later", "the refusal counts only when the sender can be told");
+    *stage.door.loses_answer.lock().unwrap() = true;
+    land.next_call(LandFault::Refuses("12".into()));
+    assert_eq!(kind(&stage.deliver(&delivery).await), "later");
+    let stage = stage.restart().await;
+    for _ in 0..2 {
+        land.next_call(LandFault::Refuses("12".into()));
+        assert_eq!(kind(&stage.deliver(&delivery).await), "refused");
+    }
+    assert_eq!(stage.door.count(), 1);
+    let told = stage.door.envelope(0);
+    assert_eq!((told.to[0].agency.as_str(), told.case.clone().unwrap().step.as_str()), ("h99.30.01", "tu-choi"));
+    assert_eq!(told.in_reply_to.clone().unwrap().id, delivery.key.id.to_string());
+    let Some(Wire::Status(status)) = told.content.clone() else { panic!("it is a status") };
+    assert_eq!((status.code.as_str(), status.description.as_str()), (event::REFUSED, "refused"));
+    let (callback, _) = LandEvent::read(&stage.door.part(&told, event::PART_ROLE)).unwrap();
+    let Callback::KetThucHoSo(body) = callback else { panic!("it is the end of the file") };
+    assert_eq!((body.trang_thai_ket_thuc, body.ghi_chu.as_str()), (1, "refused"));
+}
+
+#[tokio::test]
+async fn a_supplement_whose_answer_was_lost_says_that_it_comes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let land = land(&folder).await;
+    let stage = Stage::of_land(&land, "");
+    assert_eq!(stage.deliver(&Sent::dossier().delivery()).await, taken());
+    let content =
+        Content::Dossier { subject: "Bổ sung".into(), due_on: "2026-11-09".into(), state: "DA_BO_SUNG".into() };
+    let supplement = Sent { number: 2, step: "bo-sung", content, ..Sent::dossier() }.delivery();
+    land.next_call(LandFault::LosesAnswer);
+    assert_eq!(kind(&stage.deliver(&supplement).await), "down");
+    let stage = stage.restart().await;
+    for _ in 0..2 {
+        assert_eq!(stage.deliver(&supplement).await, taken());
+    }
+    let notes: Vec<String> = land.file(FILE_CODE).unwrap().supplements.into_iter().map(|one| one.note).collect();
+    assert_eq!(notes.len(), 2, "nobody can ask this vocabulary whether it arrived");
+    assert!(!notes[0].contains("Gửi lại") && notes[1].contains("Gửi lại"), "{notes:?}");
 }
 
 #[tokio::test]
@@ -169,10 +217,18 @@ async fn a_supplement_waits_for_its_file_and_the_result_handed_out_ends_it() {
         parts: vec![("trich-luc.pdf", "Trích lục", b"map")],
         ..Sent::dossier()
     };
-    assert_eq!(kind(&stage.deliver(&supplement.delivery()).await), "later", "it overtook a file that nobody knows yet");
+    // Hours in which the land system was down say nothing about what it thinks.
     let mut patient = supplement.delivery();
     patient.attempt = 50;
-    assert_eq!(kind(&stage.deliver(&patient).await), "refused", "nobody ever brought the file");
+    for expected in ["later", "later", "later", "later", "later", "refused"] {
+        assert_eq!(
+            kind(&stage.deliver(&patient).await),
+            expected,
+            "it may have overtaken a file that nobody knows yet"
+        );
+    }
+    let told = stage.door.envelope(0);
+    assert_eq!((told.to[0].agency.as_str(), told.case.unwrap().step.as_str()), ("h99.30.01", "tu-choi"));
     land.next_call(LandFault::Fails);
     assert_eq!(kind(&stage.deliver(&Sent::dossier().delivery()).await), "down");
     assert_eq!(kind(&stage.deliver(&patient).await), "later", "the file is on its way");
@@ -188,6 +244,7 @@ async fn a_supplement_waits_for_its_file_and_the_result_handed_out_ends_it() {
     }
     let file = land.file(FILE_CODE).unwrap();
     assert_eq!(file.supplements.len(), 1);
+    assert!(file.supplements[0].note.contains("Gửi lại"), "{}", file.supplements[0].note);
     assert_eq!(
         (file.supplements[0].due.as_str(), file.supplements[0].papers[0].name.as_str()),
         ("2026-11-09", "Trích lục")

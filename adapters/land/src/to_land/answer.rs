@@ -13,6 +13,8 @@ use crate::vocabulary::{self, Answer};
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 /// Characters of a system's own code that are told to operators.
 const CODE_CHARS_MAX: usize = 40;
+/// Characters of a system's own words that a clerk is told.
+const WORDS_CHARS_MAX: usize = 1_000;
 
 /// What an answer means.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,7 +24,12 @@ pub(super) enum Verdict {
     /// It has the file already.
     AlreadyThere,
     /// Never.
-    Never(String),
+    Never {
+        /// What was seen, for operators.
+        detail: String,
+        /// The system's own words, for the clerk whose file it is: no log has them.
+        words: String,
+    },
     /// Not this one, now.
     Later(String),
     /// Nothing, now.
@@ -66,10 +73,23 @@ fn judge(role: &ToLandSystem, status: StatusCode, answer: &Answer, retry_after: 
     }
     let code: String = said.code.chars().filter(|c| !c.is_control()).take(CODE_CHARS_MAX).collect();
     let detail = format!("the land system answers {} with its code \"{code}\"", status.as_u16());
-    if role.retry_codes.contains(&said.code) || status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+    if role.retry_codes.contains(&said.code) || !is_about_the_call(status) {
         return Verdict::Down { reason: Reason::AdapterUnavailable, detail, retry_after };
     }
-    Verdict::Never(detail)
+    let words = said.message.chars().take(WORDS_CHARS_MAX).collect();
+    Verdict::Never { detail, words }
+}
+
+/// Any other status is about the way: an access that ran out, a path that moved, a proxy, a system that is being mended. No file is at
+/// fault for that.
+pub(crate) fn is_about_the_call(status: StatusCode) -> bool {
+    let about_the_call = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::CONFLICT,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::UNPROCESSABLE_ENTITY,
+    ];
+    status.is_success() || about_the_call.contains(&status)
 }
 
 /// An answer that is none of the land system's: a page of a proxy, a login, nothing at all.
@@ -77,7 +97,7 @@ fn unread(status: StatusCode, retry_after: Option<Duration>) -> Verdict {
     let detail = format!("the answer with status {} is not the land system's", status.as_u16());
     match status {
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
-            Verdict::Never(detail)
+            Verdict::Never { detail, words: String::new() }
         }
         _ => Verdict::Down { reason: Reason::AdapterUnavailable, detail, retry_after },
     }
@@ -112,6 +132,9 @@ mod tests {
         check(200, r#"{"status":{"success":false,"code":500}}"#, "Down");
         check(503, r#"{"status":{"success":true,"code":"200"}}"#, "Down");
         check(422, r#"{"status":{"success":false}}"#, "Never");
+        for status in [301, 401, 403, 404, 405, 407, 415, 429] {
+            check(status, r#"{"status":{"success":false,"code":"9","message":"Token hết hạn"}}"#, "Down");
+        }
     }
 
     #[test]
@@ -120,6 +143,6 @@ mod tests {
             let verdict = unread(StatusCode::from_u16(status).unwrap(), None);
             assert!(matches!(verdict, Verdict::Down { .. }), "{status}: {verdict:?}");
         }
-        assert!(matches!(unread(StatusCode::PAYLOAD_TOO_LARGE, None), Verdict::Never(_)));
+        assert!(matches!(unread(StatusCode::PAYLOAD_TOO_LARGE, None), Verdict::Never { .. }));
     }
 }

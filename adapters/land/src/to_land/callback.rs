@@ -7,21 +7,21 @@ use std::sync::Arc;
 
 use adapters_sdk::Door;
 use adapters_sdk::outbound::{OutboundError, Request};
-use adapters_sdk::seal::describe::Description;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body as HttpBody;
 use axum::response::Response;
-use gateway_model::envelope::{Case as EnvelopeCase, Part, Priority, Reference};
+use gateway_model::envelope::Part;
 use gateway_model::id::EnvelopeId;
 use gateway_model::{Digest, Reason, Refusal, limits};
 use http::{Method, StatusCode, Uri};
 use tokio::io::AsyncWriteExt as _;
 
 use super::ToLand;
+use super::news::News;
 use crate::body::{Aside, Body, BodyError};
 use crate::config::BODY_BOUNDS;
-use crate::event::{self, EventFile, LandEvent};
+use crate::event::{self, EventFile};
 use crate::front::{self, Take};
 use crate::hand_in::{Handed, Parcel};
 use crate::journal::{Case, Stage};
@@ -100,7 +100,6 @@ impl Callbacks {
         given: Vec<Option<Aside>>,
     ) -> Result<Parcel, BodyError> {
         let now = self.door.now();
-        let content = event::content(&callback, now);
         let (mut asides, mut parts, mut files) = (Vec::new(), Vec::<Part>::new(), Vec::new());
         let slots = callback.files().into_iter().zip(given).enumerate();
         for (index, (slot, given)) in slots {
@@ -116,34 +115,9 @@ impl Callbacks {
                 asides.push(aside);
             }
         }
-        let step = event::step(callback.name());
-        let text: bytes::Bytes = LandEvent::new(callback, files).write().into();
-        let event = event::part(event::PART_NAME, event::PART_ROLE, text.len() as u64, Digest::of(&text));
-        parts.insert(0, event);
-        let issuer = if case.issuer.is_empty() { case.partner.clone() } else { case.issuer.clone() };
-        let description = Description {
-            id,
-            from: self.side.state.agency.to_string(),
-            to: vec![case.partner.clone()],
-            created_at: now,
-            expires_at: now.plus(self.side.state.expires_in),
-            priority: Priority::Normal,
-            in_reply_to: EnvelopeId::parse(&case.envelope).ok().map(|id| Reference {
-                sender: case.partner.clone(),
-                id,
-                digest: Digest::from_hex(&case.digest),
-            }),
-            supersedes: None,
-            case: Some(EnvelopeCase {
-                file_code: case.file_code.clone(),
-                issuer,
-                procedure_code: case.procedure.clone(),
-                step: step.to_owned(),
-            }),
-            content,
-            parts,
-        };
-        Ok(Parcel { description, asides, text })
+        let (step, content) = (event::step(callback.name()), event::content(&callback, now));
+        let news = News { case, callback, step, content, files, parts, asides };
+        Ok(news.parcel(&self.side.state, id, now))
     }
 
     async fn fetch(&self, link: &str, (list, at): (&str, usize)) -> Result<Aside, BodyError> {

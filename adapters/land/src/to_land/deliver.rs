@@ -5,15 +5,15 @@
 //! overtakes the answer finds whom to answer; and "already exists" is success only for the envelope that brought the file.
 
 use adapters_sdk::outbound::{Request, RequestBody};
-use adapters_sdk::{Delivery, Outcome, Scope};
+use adapters_sdk::{AdapterError, Delivery, Outcome, Scope};
 use gateway_model::{Digest, Reason, Refusal};
 use http::{HeaderValue, Method, Uri, header};
 use prost::Message as _;
 use proto::v1;
 use tokio::io::AsyncReadExt as _;
 
-use super::ToLand;
 use super::answer::{self, Verdict};
+use super::{ToLand, refused};
 use crate::journal::{Case, Stage};
 use crate::land_case::{self, LandCase, Paper, PaperFile, Procedure};
 use crate::outgoing::Files;
@@ -23,20 +23,43 @@ use crate::vocabulary::{CallName, CapNhatBoSung, CapNhatTraKetQua, GiayTo, Momen
 pub(crate) const SUPPLEMENT: (&str, &str) = ("bo-sung", "DA_BO_SUNG");
 /// Step and state of a result handed to the citizen.
 pub(crate) const HANDED_OUT: (&str, &str) = ("tra-ket-qua", "DA_TRA_KET_QUA");
-/// A later call that the land system refuses is tried so often: it may have overtaken its file.
-const OVERTAKING_ATTEMPTS: u32 = 6;
+/// A later call is refused for good when the land system has said no so often: it may have overtaken its file.
+const OVERTAKING_NOES: u32 = 6;
+/// What a clerk at the land office reads beside a supplement that may be there already.
+const SENT_AGAIN: &str = "(Gửi lại vì chưa nhận được trả lời lần trước; nếu đã có thì bỏ qua.)";
 
+/// Hands a delivery over. One that is refused is told to whoever sent it before the gateway hears of it: only then is the delivery over.
 pub(super) async fn deliver(side: &ToLand, delivery: &Delivery) -> Outcome {
     let Some(id) = delivery.ids.first().map(ToString::to_string) else {
         return later(Reason::AdapterFailed, "the delivery names no recipient");
     };
-    let read = match read(side, delivery).await {
+    let mut words = String::new();
+    let outcome = hand_over(side, delivery, &id, &mut words).await;
+    match &outcome {
+        Outcome::Refused { detail, .. } => {
+            if words.is_empty() {
+                words = format!("Hệ thống đất đai không nhận / not taken by the land system: {detail}");
+            }
+            if let Err(fault) = refused::tell(side, delivery, &words).await {
+                return later(Reason::AdapterUnavailable, &fault);
+            }
+        }
+        Outcome::Taken { .. } => {}
+        Outcome::Deferred { .. } => return outcome,
+    }
+    side.state.noes.forget(&id);
+    outcome
+}
+
+/// `words` are what the land system says about a refusal.
+async fn hand_over(side: &ToLand, delivery: &Delivery, id: &str, words: &mut String) -> Outcome {
+    let mut read = match read(side, delivery).await {
         Ok(read) => read,
         Err(outcome) => return outcome,
     };
     let journal = &side.state.journal;
     let _turn = side.state.turns.take(&read.file_code).await;
-    if journal.is_settled(&id) {
+    if journal.is_settled(id) {
         return Outcome::Taken { receipt: None };
     }
     let known = journal.case(&read.file_code);
@@ -45,12 +68,18 @@ pub(super) async fn deliver(side: &ToLand, delivery: &Delivery) -> Outcome {
     }
     if read.call == CallName::TiepNhan && known.is_none() {
         // Before the land system is asked: its first callback may be faster than its answer.
-        if let Err(fault) = journal.keep(case(&read, delivery, Stage::Asked)).await {
+        if let Err(fault) = journal.keep(case(&read.file_code, delivery, Stage::Asked)).await {
             return later(Reason::AdapterFailed, &fault.to_string());
         }
     }
+    if let Err(fault) = note_repeat(side, delivery, id, &mut read).await {
+        return later(Reason::AdapterFailed, &fault.to_string());
+    }
     let verdict = ask(side, delivery, &read).await;
-    let outcome = judge(&read, known.as_ref(), delivery, verdict);
+    if let Verdict::Never { words: said, .. } = &verdict {
+        words.clone_from(said);
+    }
+    let outcome = judge(side, &read, known.as_ref(), delivery, verdict);
     if let Some(kept) = kept(&read, known, delivery, &outcome)
         && let Err(fault) = journal.keep(kept).await
     {
@@ -59,21 +88,36 @@ pub(super) async fn deliver(side: &ToLand, delivery: &Delivery) -> Outcome {
     if outcome != (Outcome::Taken { receipt: None }) {
         return outcome;
     }
-    match journal.settle(id, delivery.envelope.created_at).await {
+    match journal.settle(id.to_owned(), delivery.envelope.created_at).await {
         Ok(()) => outcome,
         Err(fault) => later(Reason::AdapterFailed, &fault.to_string()),
     }
+}
+
+/// A supplement has no id of its own in this vocabulary: one that was sent before, and may have arrived, says so to the clerk who reads it.
+async fn note_repeat(side: &ToLand, delivery: &Delivery, id: &str, read: &mut Read) -> Result<(), AdapterError> {
+    if read.call != CallName::CapNhatBoSung {
+        return Ok(());
+    }
+    let asked = format!("asked:{id}");
+    if !side.state.journal.is_settled(&asked) {
+        return side.state.journal.settle(asked, delivery.envelope.created_at).await;
+    }
+    read.case.note = format!("{} {SENT_AGAIN}", read.case.note).trim().to_owned();
+    Ok(())
 }
 
 /// What is to be remembered of the file after an attempt.
 fn kept(read: &Read, known: Option<Case>, delivery: &Delivery, outcome: &Outcome) -> Option<Case> {
     let is_own = known.as_ref().is_none_or(|known| known.envelope == delivery.key.id.to_string());
     match (outcome, read.call, known) {
-        (Outcome::Taken { .. }, CallName::TiepNhan, _) => Some(case(read, delivery, Stage::Taken)),
+        (Outcome::Taken { .. }, CallName::TiepNhan, _) => Some(case(&read.file_code, delivery, Stage::Taken)),
         (Outcome::Taken { .. }, CallName::CapNhatTraKetQua, Some(known)) => {
             Some(Case { stage: Stage::Ended, at: made_at(delivery), ..known })
         }
-        (Outcome::Refused { .. }, CallName::TiepNhan, _) if is_own => Some(case(read, delivery, Stage::Refused)),
+        (Outcome::Refused { .. }, CallName::TiepNhan, _) if is_own => {
+            Some(case(&read.file_code, delivery, Stage::Refused))
+        }
         _ => None,
     }
 }
@@ -134,6 +178,12 @@ fn call(step: &str, content: &v1::envelope::Content) -> Result<CallName, Refusal
         v1::envelope::Content::Dossier(_) => Ok(CallName::TiepNhan),
         _ => Err(malformed("status.code", "is none that the land system has a call for")),
     }
+}
+
+/// Whether an envelope brings a file, rather than more about one.
+pub(super) fn is_new_file(delivery: &Delivery) -> bool {
+    let step = delivery.envelope.case.as_ref().map(|case| case.step.as_str()).unwrap_or_default();
+    content(delivery).is_some_and(|content| matches!(call(step, &content), Ok(CallName::TiepNhan)))
 }
 
 /// What the envelope itself says, when it brings no `ho-so.json`.
@@ -238,7 +288,7 @@ fn body(delivery: &Delivery, read: &Read) -> RequestBody {
     files.into_body(&written.unwrap_or_default(), delivery.parts.clone())
 }
 
-fn judge(read: &Read, known: Option<&Case>, delivery: &Delivery, verdict: Verdict) -> Outcome {
+fn judge(side: &ToLand, read: &Read, known: Option<&Case>, delivery: &Delivery, verdict: Verdict) -> Outcome {
     let taken = Outcome::Taken { receipt: None };
     match verdict {
         Verdict::Done => taken,
@@ -250,10 +300,10 @@ fn judge(read: &Read, known: Option<&Case>, delivery: &Delivery, verdict: Verdic
             }
             _ => taken,
         },
-        Verdict::Never(detail) if read.call != CallName::TiepNhan && delivery.attempt < OVERTAKING_ATTEMPTS => {
+        Verdict::Never { detail, .. } if read.call != CallName::TiepNhan && may_have_overtaken(side, delivery) => {
             later(Reason::AdapterFailed, &detail)
         }
-        Verdict::Never(detail) => Outcome::Refused { reason: Reason::AdapterRefused, detail },
+        Verdict::Never { detail, .. } => Outcome::Refused { reason: Reason::AdapterRefused, detail },
         Verdict::Later(detail) => later(Reason::AdapterFailed, &detail),
         Verdict::Down { reason, detail, retry_after } => {
             Outcome::Deferred { reason, detail, retry_after, scope: Scope::Destination }
@@ -261,10 +311,15 @@ fn judge(read: &Read, known: Option<&Case>, delivery: &Delivery, verdict: Verdic
     }
 }
 
-fn case(read: &Read, delivery: &Delivery, stage: Stage) -> Case {
+fn may_have_overtaken(side: &ToLand, delivery: &Delivery) -> bool {
+    delivery.ids.first().is_some_and(|id| side.state.noes.count(&id.to_string()) < OVERTAKING_NOES)
+}
+
+/// The file of an envelope, as the journal has it.
+pub(super) fn case(file_code: &str, delivery: &Delivery, stage: Stage) -> Case {
     let written = delivery.envelope.case.as_ref();
     Case {
-        file_code: read.file_code.clone(),
+        file_code: file_code.to_owned(),
         partner: delivery.key.sender.to_string(),
         envelope: delivery.key.id.to_string(),
         digest: delivery.digest.to_string(),

@@ -1,22 +1,24 @@
 //! Hands what the land office says to a one-stop desk, as the callback that a land system would make.
 //!
 //! Only the configured land office is believed. Result files go by link or by value. `{"Result": 1}` is success; a desk that says 0 says
-//! no more than that, so it is asked a few times more before the land office gets its refusal.
+//! no more than that, so it is asked a few times more before the land office gets its refusal. When the news is that the land office did not
+//! take a file, its code is free again: the desk may hand the file in once more, as it is or mended.
 
 use adapters_sdk::outbound::{OutboundError, Request, Response};
-use adapters_sdk::{Delivery, Outcome, Scope};
+use adapters_sdk::{AdapterError, Delivery, Outcome, Scope};
 use gateway_model::envelope::Part;
 use gateway_model::{Digest, Reason, Refusal, limits};
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Uri, header};
 
 use super::ToDesk;
 use crate::event::{self, EventFile, LandEvent};
+use crate::journal::{Case, Stage};
 use crate::outgoing::Files;
-use crate::to_land::{content, later, part_bytes};
-use crate::vocabulary::{self, Callback, CallbackAnswer, TapTin, malformed};
+use crate::to_land::{content, is_about_the_call, later, part_bytes};
+use crate::vocabulary::{self, Callback, CallbackAnswer, CallbackName, TapTin, malformed};
 
 /// How often a desk that answers 0 is asked.
-const NO_ATTEMPTS: u32 = 5;
+const NOES_MAX: u32 = 5;
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -41,14 +43,32 @@ pub(super) async fn deliver(side: &ToDesk, delivery: &Delivery) -> Outcome {
         return fault;
     }
     let answered = ask(side, delivery, &callback, values).await;
-    let outcome = judge(delivery, answered).await;
+    let outcome = judge(side, &id, answered).await;
     match outcome {
-        Outcome::Taken { .. } => match side.state.journal.settle(id, delivery.envelope.created_at).await {
+        Outcome::Taken { .. } => match settle(side, delivery, &callback, id).await {
             Ok(()) => outcome,
             Err(fault) => later(Reason::AdapterFailed, &fault.to_string()),
         },
         outcome => outcome,
     }
+}
+
+async fn settle(side: &ToDesk, delivery: &Delivery, callback: &Callback, id: String) -> Result<(), AdapterError> {
+    let (journal, at) = (&side.state.journal, delivery.envelope.created_at);
+    if let Some(file) = refused_file(side, delivery, callback) {
+        journal.keep(Case { stage: Stage::Refused, at: at.seconds(), ..file }).await?;
+    }
+    side.state.noes.forget(&id);
+    journal.settle(id, at).await
+}
+
+/// The file that the land office did not take, when that is the news.
+fn refused_file(side: &ToDesk, delivery: &Delivery, callback: &Callback) -> Option<Case> {
+    let envelope = &delivery.envelope;
+    let is_refusal = envelope.case.as_ref().is_some_and(|case| case.step == event::REFUSED_STEP);
+    let file = side.state.journal.case(callback.file_code())?;
+    let is_about_it = envelope.in_reply_to.as_ref().is_none_or(|answered| answered.id.to_string() == file.envelope);
+    (is_refusal && is_about_it && callback.name() == CallbackName::KetThucHoSo).then_some(file)
 }
 
 /// The callback that an envelope stands for, and which of its files are which parts.
@@ -141,7 +161,7 @@ async fn ask(
     side.state.outbound.send(request).await
 }
 
-async fn judge(delivery: &Delivery, answered: Result<Response, OutboundError>) -> Outcome {
+async fn judge(side: &ToDesk, id: &str, answered: Result<Response, OutboundError>) -> Outcome {
     let down = |detail: String, retry_after| Outcome::Deferred {
         reason: Reason::AdapterUnavailable,
         detail,
@@ -162,12 +182,10 @@ async fn judge(delivery: &Delivery, answered: Result<Response, OutboundError>) -
     };
     match vocabulary::read::<CallbackAnswer>(&body) {
         Ok(answer) if answer.result == 1 && status.is_success() => Outcome::Taken { receipt: None },
-        Ok(_) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            down(format!("the desk answers {}", status.as_u16()), retry_after)
-        }
-        Ok(_) if delivery.attempt < NO_ATTEMPTS => later(Reason::AdapterFailed, "the desk answers with Result 0"),
+        Ok(_) if !is_about_the_call(status) => down(format!("the desk answers {}", status.as_u16()), retry_after),
+        Ok(_) if side.state.noes.count(id) < NOES_MAX => later(Reason::AdapterFailed, "the desk answers with Result 0"),
         Ok(_) => {
-            let detail = format!("the desk answered {NO_ATTEMPTS} times with Result 0");
+            let detail = format!("the desk answered {NOES_MAX} times with Result 0");
             Outcome::Refused { reason: Reason::AdapterRefused, detail }
         }
         Err(_) => down(format!("the answer with status {} is not the desk's", status.as_u16()), retry_after),

@@ -63,17 +63,22 @@ impl Take for Calls {
             return self.refuse(&Refusal::new(Reason::NotFound).at("call"));
         };
         let state = &self.side.state;
-        let taken = Body::take(body.into_data_stream(), &state.aside(), BODY_BOUNDS).await;
-        let handed = match taken {
-            Ok(mut body) => self.take_in(name, &mut body).await,
-            Err(fault) => Err(fault),
+        let mut body = match Body::take(body.into_data_stream(), &state.aside(), BODY_BOUNDS).await {
+            Ok(body) => body,
+            Err(fault) => return self.refuse(&fault.into()),
         };
-        match handed {
+        match self.take_in(name, &mut body).await {
             Ok(Handed::Now) => self.answer(StatusCode::OK, true, "200", "Đã tiếp nhận / Taken".to_owned()),
             Ok(Handed::Before) => {
                 self.answer(StatusCode::OK, true, "200", "Hồ sơ đã tồn tại / already exists".to_owned())
             }
-            Err(fault) => self.refuse(&fault.into()),
+            Err(fault) => {
+                let refusal = fault.into();
+                if !front::is_passing(&refusal) {
+                    state.quarantine(name.as_str(), body.json(), &refusal, self.door.now()).await;
+                }
+                self.refuse(&refusal)
+            }
         }
     }
 
@@ -99,22 +104,18 @@ impl Calls {
 
     async fn take_in(&self, name: CallName, body: &mut Body) -> Result<Handed, BodyError> {
         let state = &self.side.state;
-        let read = read(name, body, &state.aside()).await?;
+        let mut read = read(name, body, &state.aside()).await?;
         let file_code = read.case.file_code.clone();
         let _turn = state.turns.take(&file_code).await;
-        let known = state.journal.case(&file_code);
-        let id = read.id;
-        match (name, &known) {
-            (CallName::TiepNhan, Some(known)) if known.envelope != id.to_string() => {
-                let seen = "the file code stands for another file; send a supplement, or take another file code";
-                return Err(Refusal::new(Reason::StateNotAllowed).at("SoBienNhan").saw(seen).into());
-            }
-            (CallName::CapNhatBoSung | CallName::CapNhatTraKetQua, None) => {
-                let seen = "no file of this code was taken in here";
-                return Err(Refusal::new(Reason::NotFound).at("SoBienNhan").saw(seen).into());
-            }
+        let (known, refused) = (state.journal.case(&file_code), state.journal.refused(&file_code));
+        check_file(name, &read, known.as_ref(), refused.as_ref())?;
+        let content = read.id.to_string();
+        match (name, &known, &refused) {
+            (CallName::TiepNhan, Some(known), _) => read.id = EnvelopeId::parse(&known.envelope).unwrap_or(read.id),
+            (CallName::TiepNhan, None, Some(refused)) => read.id = id_after(&read, refused),
             _ => {}
         }
+        let id = read.id;
         let procedure = match &known {
             Some(known) if read.procedure.is_empty() => known.procedure.clone(),
             _ => read.procedure.clone(),
@@ -124,7 +125,7 @@ impl Calls {
             file_code,
             partner: self.side.role.land_office.to_string(),
             envelope: known.as_ref().map_or_else(|| id.to_string(), |known| known.envelope.clone()),
-            digest: String::new(),
+            digest: known.as_ref().map_or(content, |known| known.digest.clone()),
             issuer: String::new(),
             procedure: procedure.clone(),
             stage,
@@ -132,7 +133,8 @@ impl Calls {
         };
         let parcel = self.make(read, procedure, known.as_ref());
         let handed = state.hand_in(self.door.as_ref(), id, async { Ok(parcel) }).await?;
-        if known.is_none_or(|known| known.stage != stage && name != CallName::CapNhatBoSung) {
+        let is_news = known.is_none_or(|known| name == CallName::CapNhatTraKetQua && known.stage != Stage::Ended);
+        if is_news {
             state.journal.keep(kept).await?;
         }
         Ok(handed)
@@ -168,6 +170,33 @@ impl Calls {
         };
         Parcel { description, asides: read.asides, text }
     }
+}
+
+/// A file code stands for one file; more about a file needs the file.
+fn check_file(name: CallName, read: &Read, known: Option<&Case>, refused: Option<&Case>) -> Result<(), Refusal> {
+    match (name, known) {
+        (CallName::TiepNhan, Some(known)) => {
+            let id = read.id.to_string();
+            // Journals of earlier versions know the envelope alone.
+            let is_same = known.digest == id || (known.digest.is_empty() && known.envelope == id);
+            let seen = "the file code stands for another file; send a supplement, or take another file code";
+            if is_same { Ok(()) } else { Err(Refusal::new(Reason::StateNotAllowed).at("SoBienNhan").saw(seen)) }
+        }
+        (CallName::CapNhatBoSung | CallName::CapNhatTraKetQua, None) => {
+            let seen = match refused {
+                Some(_) => "the land office did not take this file; hand it in again",
+                None => "no file of this code was taken in here",
+            };
+            Err(Refusal::new(Reason::NotFound).at("SoBienNhan").saw(seen))
+        }
+        (CallName::TiepNhan, None) | (CallName::CapNhatBoSung | CallName::CapNhatTraKetQua, Some(_)) => Ok(()),
+    }
+}
+
+/// A file that is handed in after one of its code was refused is a new one, though it may say the very same.
+fn id_after(read: &Read, refused: &Case) -> EnvelopeId {
+    let content = serde_json::json!({ "content": read.id.to_string(), "after": refused.envelope });
+    event::envelope_id(&read.case.file_code, CallName::TiepNhan.as_str(), &content)
 }
 
 async fn read(name: CallName, body: &mut Body, folder: &Path) -> Result<Read, BodyError> {

@@ -4,8 +4,8 @@
 //! have it cannot make it up. `results/<token>.bin` is the file, `results/<token>.json` what it is and when the link ends.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use adapters_sdk::{AdapterError, Delivery, Outcome};
 use aws_lc_rs::hmac;
@@ -33,6 +33,10 @@ const NOTE_BYTES_MAX: u64 = 64 * 1024;
 const KEY_BYTES: usize = 32;
 /// Files that are served at one time.
 const FILES_MAX: usize = 100_000;
+/// How often it is looked for links that have ended: each look reads every note.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// A file without a note that is older was begun by an attempt that nobody goes on with.
+const ORPHAN_AGE: Duration = Duration::from_secs(86_400);
 
 /// The links.
 #[derive(Clone)]
@@ -43,6 +47,14 @@ struct Shelf {
     key: hmac::Key,
     public_url: String,
     life: Duration,
+    swept: Mutex<Option<Swept>>,
+}
+
+/// The last look for links that have ended.
+struct Swept {
+    at: Instant,
+    /// Files since.
+    files: usize,
 }
 
 /// What a served file is.
@@ -71,8 +83,14 @@ impl Links {
             }
         };
         let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
-        let links = Self(Arc::new(Shelf { folder: folder.to_owned(), key, public_url: public_url.to_owned(), life }));
-        links.0.sweep(now())?;
+        let links = Self(Arc::new(Shelf {
+            folder: folder.to_owned(),
+            key,
+            public_url: public_url.to_owned(),
+            life,
+            swept: Mutex::default(),
+        }));
+        links.0.count(now())?;
         Ok(links)
     }
 
@@ -86,10 +104,10 @@ impl Links {
         let shelf = self.0.clone();
         let found = disk::run({
             let (shelf, token) = (shelf.clone(), token.clone());
-            move || shelf.sweep(now()).and_then(|count| Ok((count, shelf.note(&token)?)))
+            move || shelf.count(now()).and_then(|count| Ok((count, shelf.note(&token)?)))
         });
         let (count, note) = flat(found.await)?;
-        if note.is_some() {
+        if note.is_some_and(|note| note.expires_at > now().seconds()) {
             return Ok(url);
         }
         if count >= FILES_MAX {
@@ -102,7 +120,9 @@ impl Links {
         // The note comes last: what has a note is whole.
         let kept = disk::run(move || {
             let bytes = serde_json::to_vec(&note).map_err(|fault| AdapterError::Other(fault.to_string()))?;
-            disk::replace(&shelf.folder.join(format!("{token}.json")), &bytes)
+            disk::replace(&shelf.folder.join(format!("{token}.json")), &bytes)?;
+            shelf.add();
+            Ok(())
         });
         flat(kept.await)?;
         Ok(url)
@@ -146,11 +166,35 @@ impl Shelf {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
+    /// How many files are served; now and then, what has ended is removed before.
+    fn count(&self, now: Timestamp) -> Result<usize, AdapterError> {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*swept {
+            Some(swept) if swept.at.elapsed() < SWEEP_EVERY => Ok(swept.files),
+            Some(_) | None => {
+                let files = self.sweep(now)?;
+                *swept = Some(Swept { at: Instant::now(), files });
+                Ok(files)
+            }
+        }
+    }
+
+    /// One file more is served.
+    fn add(&self) {
+        if let Some(swept) = &mut *self.swept.lock().unwrap_or_else(PoisonError::into_inner) {
+            swept.files += 1;
+        }
+    }
+
     /// Removes what has ended; gives how many files are left.
     fn sweep(&self, now: Timestamp) -> Result<usize, AdapterError> {
         let mut left = 0;
         for entry in std::fs::read_dir(&self.folder).map_err(disk::at(&self.folder))? {
-            let name = entry.map_err(disk::at(&self.folder))?.file_name();
+            let entry = entry.map_err(disk::at(&self.folder))?;
+            let name = entry.file_name();
+            if let Some(token) = name.to_str().and_then(|name| name.strip_suffix(".bin")) {
+                self.remove_orphan(&entry, token)?;
+            }
             let Some(token) = name.to_str().and_then(|name| name.strip_suffix(".json")) else { continue };
             match self.note(token)? {
                 Some(note) if note.expires_at > now.seconds() => left += 1,
@@ -161,6 +205,15 @@ impl Shelf {
             }
         }
         Ok(left)
+    }
+
+    fn remove_orphan(&self, file: &std::fs::DirEntry, token: &str) -> Result<(), AdapterError> {
+        let modified = file.metadata().and_then(|metadata| metadata.modified());
+        let is_old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ORPHAN_AGE));
+        match is_old && !self.folder.join(format!("{token}.json")).exists() {
+            true => disk::remove(&file.path()),
+            false => Ok(()),
+        }
     }
 }
 

@@ -224,6 +224,9 @@ pub struct KetThucHoSo {
     pub ngay_ket_thuc: Option<Moment>,
     #[serde(default, deserialize_with = "lenient::whole")]
     pub trang_thai_ket_thuc: i64,
+    /// Why, for a person; the products do not write it, and pass over it.
+    #[serde(default, deserialize_with = "lenient::text", skip_serializing_if = "String::is_empty")]
+    pub ghi_chu: String,
     #[serde(default, deserialize_with = "lenient::list")]
     pub danh_sach_giay_to_ket_qua: Vec<TepKetQua>,
 }
