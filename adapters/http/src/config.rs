@@ -27,6 +27,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adapters_sdk::listener::TlsFiles;
 use adapters_sdk::outbound::config::OutboundConfig;
 use adapters_sdk::outbound::{AllowList, Origin, OutboundBounds};
 use adapters_sdk::seal::config::SealConfig;
@@ -94,7 +95,7 @@ pub struct Listen {
     /// Where it listens.
     pub address: SocketAddr,
     /// Certificate and key; `None`: plain, on loopback.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    pub tls: Option<TlsFiles>,
     /// How others reach it, without a final slash.
     pub public_url: String,
     /// How long a link to a part holds.
@@ -221,7 +222,7 @@ fn read_listen(settings: &mut Settings<'_>, context: &PrepareContext) -> Option<
     let is_plain = settings.switch("plain", false)?;
     let certificate = settings.text("certificate").map(|path| context.base.join(path));
     let key = settings.text("key").map(|path| context.base.join(path));
-    let tls = certificate.zip(key);
+    let tls = certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key });
     match (&tls, is_plain) {
         (Some(_), true) => settings.fault("plain", "stands beside a certificate: it is one or the other"),
         (None, false) => {

@@ -31,6 +31,8 @@ use crate::disk;
 use crate::ledger::{Entry, Ledger, id_of};
 use written::{PartFrom, Written};
 
+/// Bytes of all parts of one request that are fetched by link.
+const FETCHED_BYTES_MAX: u64 = limits::PART_BYTES_MAX;
 /// Bytes of an idempotency key.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -154,6 +156,7 @@ impl Inward {
     /// Brings the bytes of all parts to hand.
     async fn fetch(&self, written: &Written) -> Result<Vec<AtHand>, Refusal> {
         let mut parts = Vec::with_capacity(written.parts.len());
+        let mut room = FETCHED_BYTES_MAX;
         for (place, part) in written.parts.iter().enumerate() {
             let field = format!("parts[{place}]");
             parts.push(match part.source(&field)? {
@@ -162,7 +165,8 @@ impl Inward {
                     bytes: PartBytes::Memory(bytes.into()),
                 },
                 PartFrom::Link(url) => {
-                    let (size, digest, path) = self.download(&field, url).await?;
+                    let (size, digest, path) = self.download(&field, url, room.min(limits::PART_BYTES_DEFAULT)).await?;
+                    room = room.saturating_sub(size);
                     AtHand { part: part.part(&field, size, digest)?, bytes: PartBytes::File(path) }
                 }
             });
@@ -170,14 +174,19 @@ impl Inward {
         Ok(parts)
     }
 
-    async fn download(&self, field: &str, url: http::Uri) -> Result<(u64, Digest, tempfile::TempPath), Refusal> {
+    async fn download(
+        &self,
+        field: &str,
+        url: http::Uri,
+        bytes_max: u64,
+    ) -> Result<(u64, Digest, tempfile::TempPath), Refusal> {
         let working = self.working.clone();
         let made = disk::run(move || tempfile::NamedTempFile::new_in(working)).await.map_err(broken)?;
         let (file, path) = made.map_err(|_| Refusal::new(Reason::StoreUnavailable))?.into_parts();
         let mut file = tokio::fs::File::from_std(file);
         let fetched = async {
             let answer = self.outbound.send(Request::new(Method::GET, url)).await?.success()?;
-            answer.copy_to(&mut file, limits::PART_BYTES_DEFAULT).await
+            answer.copy_to(&mut file, bytes_max).await
         };
         let received = fetched.await.map_err(|fault| not_fetched(field, &fault))?;
         Ok((received.size, received.digest, path))

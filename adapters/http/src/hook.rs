@@ -1,10 +1,12 @@
 //! Hands deliveries over: one signed POST each, whose body the configuration describes.
 //!
 //! The headers are those of Standard Webhooks: `webhook-id` is the delivery id, the same at every attempt, so that a system can tell a
-//! repeat. 2xx means that the system has it; what is about this delivery (4xx) is refused; what passes (429, 5xx, silence) is tried again,
-//! and so is what the operator of either side has to mend (401, 403, 407), because no envelope is at fault for it.
+//! repeat. 2xx means that the system has it; what is about this delivery (400, 409, 413, 422) is refused; what passes (429, 5xx, silence) is
+//! tried again, and so is every other answer: an access that ran out, a path that moved, a login page are for the operator of either side to
+//! mend, and no envelope is at fault for them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adapters_sdk::outbound::{Outbound, OutboundError, Request, RequestBody, Response};
 use adapters_sdk::{Delivery, Health, Outcome, Scope};
@@ -25,7 +27,7 @@ use sign::Secret;
 
 /// Bytes of an answer that are looked at.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
-const PROBE_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(5);
+const PROBE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The way to the system.
 pub(crate) struct Hook {
@@ -33,6 +35,8 @@ pub(crate) struct Hook {
     pub secrets: Vec<Secret>,
     pub outbound: Outbound,
     pub links: Option<Arc<Links>>,
+    /// How long one call may take.
+    pub call_time_max: Duration,
 }
 
 impl Hook {
@@ -43,6 +47,9 @@ impl Hook {
             Err(outcome) => return outcome,
         };
         let body = self.out.body.fill(delivery, parts).to_string();
+        if delivery.lease.extend(self.call_time_max).await.is_err() {
+            return deferred(Reason::AdapterFailed, "the lease is lost");
+        }
         match self.call(delivery, body, now_seconds).await {
             Ok(answer) => self.outcome(answer).await,
             Err(fault) => deferred_by(&fault),
@@ -90,13 +97,11 @@ impl Hook {
             429 | 503 => {
                 Outcome::Deferred { reason: Reason::AdapterUnavailable, detail, retry_after, scope: Scope::Destination }
             }
-            401 | 403 | 407 => {
-                Outcome::Deferred { reason: Reason::AdapterFailed, detail, retry_after, scope: Scope::Destination }
-            }
+            400 | 409 | 413 | 422 => Outcome::Refused { reason: Reason::AdapterRefused, detail },
             408 | 425 | 500..=599 => {
                 Outcome::Deferred { reason: Reason::AdapterFailed, detail, retry_after, scope: Scope::Delivery }
             }
-            _ => Outcome::Refused { reason: Reason::AdapterRefused, detail },
+            _ => Outcome::Deferred { reason: Reason::AdapterFailed, detail, retry_after, scope: Scope::Destination },
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! The same idempotency key makes the same envelope id; the bytes sealed first are the bytes submitted at every repeat, after a crash too.
 
+use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use adapters_sdk::AdapterError;
 use base64::Engine as _;
@@ -51,18 +52,16 @@ impl Entry {
 }
 
 impl Ledger {
-    /// Opens the folder, and forgets what is older than the retention.
+    /// Opens the folder.
     pub(crate) fn open(state: &Path) -> Result<Self, AdapterError> {
         let folder = state.join("accepted");
         disk::make_folder(&folder)?;
-        for file in fs::read_dir(&folder).map_err(disk::at(&folder))? {
-            let path = file.map_err(disk::at(&folder))?.path();
-            let changed = fs::metadata(&path).and_then(|metadata| metadata.modified()).map_err(disk::at(&path))?;
-            if SystemTime::now().duration_since(changed).is_ok_and(|age| age > RETENTION) {
-                fs::remove_file(&path).map_err(disk::at(&path))?;
-            }
-        }
         Ok(Self { folder })
+    }
+
+    /// Forgets what is older than the retention, for as long as this is polled.
+    pub(crate) async fn forget_old(&self) -> Infallible {
+        adapters_sdk::forget::daily(vec![self.folder.clone()], RETENTION).await
     }
 
     /// The entry of an envelope.

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use adapters_sdk::listener::Listener;
 use adapters_sdk::{
     Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, Door, Health, Outcome, PrepareContext, Prepared,
 };
@@ -22,7 +23,6 @@ mod fixture;
 pub mod hook;
 mod ledger;
 mod link;
-mod listen;
 mod problem;
 mod routes;
 
@@ -32,7 +32,6 @@ use crate::hook::Hook;
 use crate::hook::sign::Secret;
 use crate::ledger::Ledger;
 use crate::link::Links;
-use crate::listen::Listener;
 use crate::routes::Front;
 pub use crate::routes::OPENAPI;
 
@@ -73,8 +72,8 @@ impl Prepared for PreparedHttp {
             faults.extend(read_token(inward).err().map(|broken| fault("in.token_file", broken)));
             faults.extend(inward.seal.check());
         }
-        if let Some((certificate, key)) = self.config.listen.as_ref().and_then(|listen| listen.tls.as_ref()) {
-            faults.extend(listen::acceptor(certificate, key).err().map(|broken| fault("listen.certificate", broken)));
+        if let Some(tls) = self.config.listen.as_ref().and_then(|listen| listen.tls.as_ref()) {
+            faults.extend(tls.check().err().map(|broken| fault("listen.certificate", broken)));
         }
         faults
     }
@@ -88,12 +87,13 @@ impl Prepared for PreparedHttp {
 struct Http {
     hook: Option<Hook>,
     door: watch::Sender<Option<Arc<dyn Door>>>,
+    ledger: Option<Ledger>,
     /// The own address is served as long as the adapter lives.
     serving: Option<Serving>,
 }
 
 struct Serving {
-    address: Option<std::net::SocketAddr>,
+    address: std::net::SocketAddr,
     task: Mutex<tokio::task::JoinHandle<()>>,
 }
 
@@ -106,20 +106,27 @@ impl Drop for Serving {
 impl Http {
     async fn open(name: String, config: Config) -> Result<Self, AdapterError> {
         let (sender, door) = watch::channel(None);
-        let Opened { hook, front, listener } = disk::run(move || assemble(name, config, door)).await??;
+        let Opened { hook, ledger, front, listener } = disk::run(move || assemble(name, config, door)).await??;
         let serving = listener.map(|listener| {
             let address = listener.address();
-            Serving { address, task: Mutex::new(tokio::spawn(listener.serve(routes::router(front)))) }
+            Serving { address, task: Mutex::new(tokio::spawn(serve(listener, front))) }
         });
-        if let Some(address) = serving.as_ref().and_then(|serving| serving.address) {
-            tracing::info!(%address, "the adapter listens");
+        if let Some(serving) = &serving {
+            tracing::info!(address = %serving.address, "the adapter listens");
         }
-        Ok(Self { hook, door: sender, serving })
+        Ok(Self { hook, door: sender, ledger, serving })
+    }
+}
+
+async fn serve(listener: Listener, front: Arc<Front>) {
+    if let Err(fault) = listener.serve(routes::router(front), std::future::pending()).await {
+        tracing::error!(%fault, "the adapter's own address cannot be served");
     }
 }
 
 struct Opened {
     hook: Option<Hook>,
+    ledger: Option<Ledger>,
     front: Arc<Front>,
     listener: Option<Listener>,
 }
@@ -131,6 +138,7 @@ fn assemble(
     door: watch::Receiver<Option<Arc<dyn Door>>>,
 ) -> Result<Opened, AdapterError> {
     let Config { state, out, listen, inward, outbound } = config;
+    let call_time_max = outbound.bounds.total_time_max;
     let outbound = outbound.open()?;
     let working = state.join("working");
     if working.is_dir() {
@@ -146,7 +154,7 @@ fn assemble(
         Some(out) => {
             let secrets = out.secrets.iter().map(|path| Secret::read(path)).collect::<Result<_, _>>()?;
             let links = listen.is_some().then(|| links.clone());
-            Some(Hook { out, secrets, outbound: outbound.clone(), links })
+            Some(Hook { out, secrets, outbound: outbound.clone(), links, call_time_max })
         }
     };
     let token = inward.as_ref().map(read_token).transpose()?;
@@ -163,8 +171,10 @@ fn assemble(
             sealing: tokio::sync::Mutex::new(()),
         }),
     };
-    let listener = listen.as_ref().map(Listener::bind).transpose()?;
-    Ok(Opened { hook, front: Front::new(token, inward, links), listener })
+    let bind = |listen: &config::Listen| Listener::bind(listen.address, listen.tls.as_ref());
+    let listener = listen.as_ref().map(bind).transpose()?;
+    let ledger = inward.as_ref().map(|inward| inward.ledger.clone());
+    Ok(Opened { hook, ledger, front: Front::new(token, inward, links), listener })
 }
 
 /// Only the digest of the token is kept.
@@ -207,7 +217,13 @@ impl Adapter for Http {
 
     async fn receive(&self, door: Arc<dyn Door>) -> Result<(), AdapterError> {
         self.door.send_replace(Some(door.clone()));
-        door.closed().await;
+        match &self.ledger {
+            None => door.closed().await,
+            Some(ledger) => tokio::select! {
+                () = door.closed() => {}
+                never = ledger.forget_old() => match never {},
+            },
+        }
         self.door.send_replace(None);
         Ok(())
     }

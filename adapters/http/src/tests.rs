@@ -95,12 +95,41 @@ async fn what_a_system_answers_decides_whether_it_is_taken_tried_again_or_refuse
     check(status("204 No Content"), "taken").await;
     check(status("409 Conflict"), "taken").await;
     check(status("400 Bad Request"), "refused ADAPTER_REFUSED").await;
-    check(status("302 Found\r\nlocation: http://127.0.0.1/"), "refused ADAPTER_REFUSED").await;
-    check(status("401 Unauthorized"), "ADAPTER_FAILED 0 all").await;
+    check(status("422 Unprocessable Content"), "refused ADAPTER_REFUSED").await;
+    // A login page, a path that moved or is away while the system is being renewed: no envelope is at fault.
+    for away in
+        ["302 Found\r\nlocation: http://127.0.0.1/", "401 Unauthorized", "403 Forbidden", "404 Not Found", "410 Gone"]
+    {
+        check(status(away), "ADAPTER_FAILED 0 all").await;
+    }
     check(status("429 Too Many Requests\r\nretry-after: 17"), "ADAPTER_UNAVAILABLE 17 all").await;
     check(status("500 Internal Server Error"), "ADAPTER_FAILED 0 one").await;
     check(String::new(), "ADAPTER_UNAVAILABLE 0 all").await;
     check("SSH-2.0-x\r\n".into(), "ADAPTER_FAILED 0 one").await;
+}
+
+/// A lease that somebody else has by now.
+struct LostLease;
+
+#[async_trait]
+impl adapters_sdk::LeaseHold for LostLease {
+    async fn extend(&self, _: Duration) -> Result<Duration, adapters_sdk::LeaseLost> {
+        Err(adapters_sdk::LeaseLost)
+    }
+
+    async fn settled(&self) -> adapters_sdk::Settled {
+        adapters_sdk::Settled::Lost
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_posted_under_a_lease_that_is_lost() {
+    let system = OtherSystem::answering(&[OK]).await;
+    let folder = folder();
+    let http = open(&folder, &out(system.port, "")).await;
+    let delivery = adapters_sdk::Delivery { lease: Arc::new(LostLease), ..delivery(&[]) };
+    assert!(matches!(http.deliver(&delivery).await, Outcome::Deferred { .. }));
+    assert!(system.calls().is_empty(), "whoever has the lease posts it");
 }
 
 #[tokio::test]
@@ -122,7 +151,7 @@ async fn parts_by_link_are_read_at_the_own_address_and_only_by_the_link() {
     assert_eq!(http.deliver(&delivery(&[("a.pdf", b"content")])).await, Outcome::Taken { receipt: None });
     let body: Value = serde_json::from_slice(&system.calls()[0].body).unwrap();
     let url = body["parts"][0]["url"].as_str().unwrap().strip_prefix("http://127.0.0.1:80").unwrap().to_owned();
-    let address = http.serving.as_ref().unwrap().address.unwrap();
+    let address = http.serving.as_ref().unwrap().address;
     let read = call(address, &format!("GET {url} HTTP/1.1"), &[], b"").await;
     assert_eq!((read.0, read.2.as_slice()), (200, b"content".as_slice()));
     assert!(read.1.contains("content-disposition: attachment"), "{}", read.1);
@@ -212,7 +241,7 @@ impl Desk {
     }
 
     fn address(&self) -> std::net::SocketAddr {
-        self.http.serving.as_ref().unwrap().address.unwrap()
+        self.http.serving.as_ref().unwrap().address
     }
 }
 
@@ -314,6 +343,31 @@ async fn bad_requests_are_told_what_is_wrong_without_their_own_words() {
     assert_eq!(desk.get("/nowhere", "").await.0, 404);
     assert_eq!(call(desk.address(), "DELETE /v1/envelopes HTTP/1.1", &[], b"").await.0, 405);
     assert!(desk.door.submitted.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn with_a_certificate_the_own_address_speaks_tls_and_nothing_else() {
+    use adapters_sdk::outbound::{AllowList, Allowed, Origin, Outbound, OutboundBounds, OutboundSettings, Request};
+    let folder = folder();
+    let ladder = certs_dev::tls::TlsLadder::new(now().seconds() - 86_400).unwrap();
+    let credential = ladder.issue("desk", &[]).unwrap();
+    std::fs::write(folder.path().join("tls.pem"), credential.certificate_pem).unwrap();
+    std::fs::write(folder.path().join("tls.key"), credential.key_pem).unwrap();
+    let table = inward("").replace("plain = true", "certificate = \"tls.pem\"\nkey = \"tls.key\"");
+    let http = open(&folder, &table).await;
+    let address = http.serving.as_ref().unwrap().address;
+    let origin = Origin::parse(&format!("https://localhost:{}", address.port())).unwrap();
+    let outbound = Outbound::new(OutboundSettings {
+        allowed: AllowList::new(vec![Allowed { origin: origin.clone(), is_private: true }]),
+        roots_pem: Some(ladder.authority().certificate_pem().into()),
+        identity: None,
+        proxy: None,
+        bounds: OutboundBounds::default(),
+    })
+    .unwrap();
+    let request = Request::new(http::Method::GET, format!("{origin}/openapi.json").parse().unwrap());
+    assert_eq!(outbound.send(request).await.unwrap().status.as_u16(), 200);
+    assert_eq!(call(address, "GET /openapi.json HTTP/1.1", &[], b"").await.0, 0, "no plain HTTP");
 }
 
 #[tokio::test]
