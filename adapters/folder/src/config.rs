@@ -8,12 +8,13 @@
 //! expires_in = "30d"                # life of an envelope made from plain files
 //! [seal]                            # the agency's key for plain files; absent: only ready-made *.lt files are taken
 //! certificate = "agency.pem"
-//! key = "agency.key"
+//! key = "agency.key"                # or a token: see `adapters_sdk::seal::config`
 //! ```
 
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use adapters_sdk::seal::config::SealConfig;
 use adapters_sdk::settings::Settings;
 use adapters_sdk::{ConfigFault, PrepareContext};
 use gateway_model::id::AgencyId;
@@ -46,18 +47,9 @@ pub struct Outgoing {
     /// Life of an envelope made from plain files.
     pub expires_in: Duration,
     /// The agency's certificate and key.
-    pub seal: Option<SealFiles>,
+    pub seal: Option<SealConfig>,
     /// The sender of plain files that do not say: the one agency served, where there is exactly one.
     pub from: Option<AgencyId>,
-}
-
-/// Where the agency's certificate and key are.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SealFiles {
-    /// Certificate in PEM.
-    pub certificate: PathBuf,
-    /// Private key in PEM.
-    pub key: PathBuf,
 }
 
 impl Config {
@@ -72,11 +64,7 @@ impl Config {
         let folder = settings.text("outgoing");
         let poll_interval = settings.span("poll_interval", POLL_INTERVAL, POLL_INTERVAL_MIN, POLL_INTERVAL_MAX);
         let expires_in = settings.span("expires_in", EXPIRES_IN, EXPIRES_IN_MIN, limits::ENVELOPE_LIFE_MAX);
-        let seal = settings.table("seal", |seal| {
-            let certificate = seal.required_text("certificate").map(|path| context.base.join(path));
-            let key = seal.required_text("key").map(|path| context.base.join(path));
-            Some(SealFiles { certificate: certificate?, key: key? })
-        });
+        let seal = settings.table("seal", |seal| SealConfig::read(seal, &context.base));
         check_outgoing(&mut settings, folder, seal.is_some(), context);
         let from = if let [agency] = context.agencies.as_slice() { Some(agency.clone()) } else { None };
         let outgoing = match (folder, poll_interval, expires_in) {

@@ -11,15 +11,15 @@
 //! A move is written down under `.lienthong/moving` before it begins and finished after a crash.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters_sdk::seal::Sealer;
-use adapters_sdk::{AdapterError, ConfigFault, Door, NewPart, Submitted};
+use adapters_sdk::seal::config::SealConfig;
+use adapters_sdk::{AdapterError, Door, NewPart, Submitted};
 use gateway_model::{Digest, Refusal, Timestamp};
 
-use crate::config::{Outgoing, SealFiles};
+use crate::config::Outgoing;
 use crate::layout::Layout;
 use adapters_sdk::disk;
 
@@ -65,7 +65,7 @@ impl Outbox {
         for folder in [&folder, &layout.sent, &layout.refused] {
             disk::make_folder(folder)?;
         }
-        let sealer = outgoing.seal.as_ref().map(|files| read_sealer(&files.certificate, &files.key)).transpose()?;
+        let sealer = outgoing.seal.as_ref().map(SealConfig::open).transpose()?;
         let preparation = Preparation {
             sealed: layout.sealed.clone(),
             working: layout.working.clone(),
@@ -215,36 +215,6 @@ async fn hand_in(parcel: &Parcel, door: &dyn Door) -> Result<Result<Submitted, R
         }
     }
     Ok(door.submit(parcel.signed.clone()).await)
-}
-
-fn read_sealer(certificate: &Path, key: &Path) -> Result<Sealer, AdapterError> {
-    pair(certificate, &read_pem(certificate)?, key, &read_pem(key)?)
-}
-
-/// What keeps the agency's certificate and key from being used.
-pub(crate) fn check_seal(files: &SealFiles) -> Vec<ConfigFault> {
-    let fault = |key: &str, fault: AdapterError| ConfigFault { key: key.to_owned(), problem: fault.to_string() };
-    match (read_pem(&files.certificate), read_pem(&files.key)) {
-        (Ok(certificate), Ok(key)) => {
-            let paired = pair(&files.certificate, &certificate, &files.key, &key);
-            paired.err().map(|broken| fault("seal.key", broken)).into_iter().collect()
-        }
-        (certificate, key) => {
-            let certificate = certificate.err().map(|broken| fault("seal.certificate", broken));
-            certificate.into_iter().chain(key.err().map(|broken| fault("seal.key", broken))).collect()
-        }
-    }
-}
-
-fn read_pem(path: &Path) -> Result<Vec<u8>, AdapterError> {
-    const PEM_BYTES_MAX: u64 = 1024 * 1024;
-    let too_large = || AdapterError::Other(format!("{} is too large for a PEM file", path.display()));
-    disk::read(path, PEM_BYTES_MAX)?.ok_or_else(too_large)
-}
-
-fn pair(certificate: &Path, chain: &[u8], key: &Path, private: &[u8]) -> Result<Sealer, AdapterError> {
-    Sealer::from_pem(chain, private)
-        .map_err(|fault| AdapterError::Other(format!("{} with {}: {fault}", certificate.display(), key.display())))
 }
 
 #[cfg(test)]

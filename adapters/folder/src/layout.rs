@@ -1,9 +1,10 @@
 //! Where the adapter keeps what, all on one file system so that a rename is one step.
 
+use std::convert::Infallible;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use adapters_sdk::AdapterError;
 use gateway_model::limits;
@@ -39,7 +40,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Makes the folders, finishes what an earlier process noted, clears the rest of the working folder, and forgets what is too old to matter.
+    /// Makes the folders, finishes what an earlier process noted, clears the rest of the working folder.
     pub(crate) fn open(root: &Path) -> Result<Self, AdapterError> {
         let own = root.join(".lienthong");
         let layout = Self {
@@ -62,9 +63,12 @@ impl Layout {
             disk::sync_folder(folder)?;
         }
         deliver::finish_drafts(&layout)?;
-        forget(&layout.taken, MEMORY)?;
-        forget(&layout.sealed, MEMORY)?;
         Ok(layout)
+    }
+
+    /// Forgets what is too old to matter, for as long as this is polled.
+    pub(crate) async fn forget(&self) -> Infallible {
+        adapters_sdk::forget::daily(vec![self.taken.clone(), self.sealed.clone()], MEMORY).await
     }
 
     /// Whether the disk takes a file now.
@@ -74,23 +78,6 @@ impl Layout {
         fs::remove_file(&file).map_err(disk::at(&file))?;
         fs::metadata(&self.incoming).map_err(disk::at(&self.incoming)).map(drop)
     }
-}
-
-fn forget(folder: &Path, older_than: Duration) -> Result<(), AdapterError> {
-    for entry in fs::read_dir(folder).map_err(disk::at(folder))? {
-        let entry = entry.map_err(disk::at(folder))?;
-        let path = entry.path();
-        let metadata = entry.metadata().map_err(disk::at(&path))?;
-        if metadata.is_dir() {
-            forget(&path, older_than)?;
-        } else if metadata
-            .modified()
-            .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > older_than))
-        {
-            fs::remove_file(&path).map_err(disk::at(&path))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

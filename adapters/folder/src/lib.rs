@@ -16,6 +16,7 @@
 use std::sync::Arc;
 
 use adapters_sdk::disk;
+use adapters_sdk::seal::config::SealConfig;
 use adapters_sdk::{
     Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, Door, Health, Outcome, PrepareContext, Prepared,
 };
@@ -60,7 +61,7 @@ impl Prepared for PreparedFolder {
             .outgoing
             .as_ref()
             .and_then(|outgoing| outgoing.seal.as_ref())
-            .map(door::check_seal)
+            .map(SealConfig::check)
             .unwrap_or_default()
     }
 
@@ -100,12 +101,18 @@ impl Adapter for Folder {
     }
 
     async fn receive(&self, door: Arc<dyn Door>) -> Result<(), AdapterError> {
-        match &self.outbox {
-            Some(outbox) => outbox.lock().await.serve(door.as_ref()).await,
-            None => {
-                door.closed().await;
-                Ok(())
+        let served = async {
+            match &self.outbox {
+                Some(outbox) => outbox.lock().await.serve(door.as_ref()).await,
+                None => {
+                    door.closed().await;
+                    Ok(())
+                }
             }
+        };
+        tokio::select! {
+            served = served => served,
+            never = self.layout.forget() => match never {},
         }
     }
 }

@@ -12,7 +12,7 @@ use proto::v1;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{Config, SealFiles};
+use crate::config::Config;
 use crate::fixture::{MemoryDoor, NOON, tree};
 
 const DESCRIPTION: &str = "to = \"H15.50\"\nsubject = \"Đăng ký biến động\"\nkind = \"dossier\"\n\
@@ -368,7 +368,7 @@ fn block(path: &Path) {
 fn a_key_that_is_not_the_certificates_keeps_the_adapter_from_opening() {
     let place = Place::new();
     std::fs::write(place.at("agency.key"), "no key").unwrap();
-    let files = SealFiles { certificate: place.at("agency.pem"), key: place.at("agency.key") };
-    let fault = read_sealer(&files.certificate, &files.key).unwrap_err().to_string();
+    let key = adapters_sdk::seal::config::KeyPlace::File(place.at("agency.key"));
+    let fault = SealConfig { certificate: place.at("agency.pem"), key }.open().unwrap_err().to_string();
     assert!(fault.contains("agency.key") && fault.contains("private key"), "{fault}");
 }
