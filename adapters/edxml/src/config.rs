@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adapters_sdk::listener::TlsFiles;
 use adapters_sdk::outbound::config::OutboundConfig;
 use adapters_sdk::settings::Settings;
 use adapters_sdk::{ConfigFault, PrepareContext};
@@ -156,10 +157,16 @@ fn read_client(
 fn read_server(hub: &mut Settings<'_>, context: &PrepareContext) -> Option<(ServerConfig, PathBuf)> {
     let address = hub.required_text("address").map(str::parse::<SocketAddr>);
     let plain_http = hub.switch("plain_http", false)?;
+    let certificate = hub.text("certificate").map(|path| context.base.join(path));
+    let key = hub.text("key").map(|path| context.base.join(path));
+    if certificate.is_some() != key.is_some() {
+        hub.fault("certificate", "and `key` belong together: one of them is missing");
+    }
+    let tls = certificate.zip(key).map(|(certificate, key)| TlsFiles { certificate, key });
     match &address {
         Some(Err(_)) => hub.fault("address", "is no address and port, such as \"127.0.0.1:8090\""),
-        Some(Ok(address)) if !address.ip().is_loopback() && !plain_http => {
-            hub.fault("address", "is not of this machine, and the protocol has no encryption: put a TLS proxy in front of a loopback address, or say plain_http = true");
+        Some(Ok(address)) if !address.ip().is_loopback() && tls.is_none() && !plain_http => {
+            hub.fault("address", "is not of this machine, and the protocol has no encryption of its own: name a certificate and its key, or say plain_http = true");
         }
         _ => {}
     }
@@ -171,6 +178,7 @@ fn read_server(hub: &mut Settings<'_>, context: &PrepareContext) -> Option<(Serv
     let confirm_within = hub.span("confirm_within", SECOND * 120, SECOND, SECOND * 1_800);
     let server = ServerConfig {
         address: address?.ok()?,
+        tls,
         system_id,
         clock_skew: clock_skew?,
         poll_expected: poll_expected?,

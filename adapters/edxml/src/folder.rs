@@ -5,12 +5,17 @@
 //! <path>/sent/               what was accepted
 //! <path>/quarantine/         what will not do, with NAME.reason.txt
 //! <path>/incoming/<delivery id>.edxml    what comes for the system: there whole or not at all; may be moved away
+//! <path>/.lienthong/drafts/  what is about to come
 //! ```
+//!
+//! What comes is written as a draft, noted as taken, and then renamed. A draft with a note is whole and only waits for its rename, at the next
+//! attempt or the next start: a process that dies between any two of these steps makes nothing appear twice, though the system may have
+//! moved it away by then.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use adapters_sdk::{AdapterError, Delivery, Door, Outcome};
@@ -21,12 +26,14 @@ use gateway_model::id::DeliveryId;
 use crate::format::{Defect, Fault};
 use crate::handover::{Handover, Stop};
 use crate::intake::{Intake, NotIn};
-use crate::ledger::Settlement;
+use crate::ledger::{Ledger, Settlement};
 use crate::quarantine::{self, Quarantine};
 use adapters_sdk::disk;
 
 /// Files of one look.
 const FILES_MAX: usize = 10_000;
+/// Packages that are written at one time, by their delivery.
+const LANES: usize = 16;
 /// Longest pause after the gateway said that it is busy, unless it asks for more.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -38,6 +45,7 @@ pub(crate) struct DropFolder {
     handover: Arc<Handover>,
     quarantine: Quarantine,
     watch: tokio::sync::Mutex<Watch>,
+    lanes: Arc<[Mutex<()>; LANES]>,
 }
 
 /// What the files looked like at the last look.
@@ -55,12 +63,14 @@ impl DropFolder {
         intake: Arc<Intake>,
         handover: Arc<Handover>,
     ) -> Result<Self, AdapterError> {
-        for name in ["outgoing", "sent", "incoming"] {
+        for name in ["outgoing", "sent", "incoming", ".lienthong/drafts"] {
             disk::make_folder(&path.join(name))?;
         }
+        finish_drafts(path, &intake.ledger)?;
         let quarantine = Quarantine::open(path, intake.ledger.working())?;
         let watch = tokio::sync::Mutex::default();
-        Ok(Self { path: path.to_owned(), poll_interval, intake, handover, quarantine, watch })
+        let lanes = Arc::new(std::array::from_fn(|_| Mutex::new(())));
+        Ok(Self { path: path.to_owned(), poll_interval, intake, handover, quarantine, watch, lanes })
     }
 
     /// Writes the package of a delivery.
@@ -78,17 +88,26 @@ impl DropFolder {
     }
 
     async fn write(&self, id: DeliveryId, delivery: &Delivery) -> Result<(), Stop> {
-        let ledger = self.intake.ledger.clone();
-        if disk::run(move || ledger.settlement(id)).await?? == Some(Settlement::Taken) {
+        let (ledger, place, lanes) = (self.intake.ledger.clone(), Place::new(&self.path, id), self.lanes.clone());
+        let before = disk::run({
+            let (ledger, place) = (ledger.clone(), place.clone());
+            move || place.is_taken(id, &ledger)
+        });
+        if before.await?? {
             return Ok(());
         }
         let outgoing = self.handover.package(delivery).await?;
-        let (ledger, file) = (self.intake.ledger.clone(), self.path.join("incoming").join(format!("{id}.edxml")));
         let written = disk::run(move || {
-            if !file.exists() {
-                disk::write_whole(&ledger.working(), &file, &outgoing.bytes)?;
+            // An attempt that was given up may still be at this place.
+            let _turn = lanes[usize::from(id.0[0]) % LANES].lock().unwrap_or_else(PoisonError::into_inner);
+            if place.is_taken(id, &ledger)? {
+                return Ok(());
             }
-            ledger.settle(id, &Settlement::Taken)
+            if !place.file.exists() {
+                disk::write_whole(&ledger.working(), &place.draft, &outgoing.bytes)?;
+            }
+            ledger.settle(id, &Settlement::Taken)?;
+            place.appear()
         });
         Ok(written.await??)
     }
@@ -168,11 +187,7 @@ impl DropFolder {
                 fs::remove_file(&file).map_err(disk::at(&file))?;
                 disk::sync_folder(&path.join("outgoing"))
             }
-            None => {
-                let to = path.join("quarantine").join(format!("{}.edxml", stem(&file)));
-                disk::write(&to.with_extension("reason.txt"), reason.as_bytes())?;
-                disk::rename(&file, &to)
-            }
+            None => quarantine.take_over(&file, &stem(&file), &reason),
         })
         .await??;
         Ok(None)
@@ -200,6 +215,93 @@ fn scan(folder: &Path) -> Result<Vec<(PathBuf, u64, Option<SystemTime>)>, Adapte
     Ok(files)
 }
 
+/// The name without its ending, cut so that what is put behind it still fits into a file name.
 fn stem(file: &Path) -> String {
-    file.file_stem().unwrap_or_default().to_string_lossy().chars().take(100).collect()
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    quarantine::cut(&name).to_owned()
+}
+
+/// Where one delivery goes.
+#[derive(Clone)]
+struct Place {
+    draft: PathBuf,
+    file: PathBuf,
+}
+
+impl Place {
+    fn new(path: &Path, id: DeliveryId) -> Self {
+        let name = format!("{id}.edxml");
+        Self { draft: path.join(".lienthong/drafts").join(&name), file: path.join("incoming").join(&name) }
+    }
+
+    /// Whether the delivery was taken; what was noted and has not appeared yet appears now.
+    fn is_taken(&self, id: DeliveryId, ledger: &Ledger) -> Result<bool, AdapterError> {
+        match ledger.settlement(id)? {
+            Some(Settlement::Taken) => self.appear().map(|()| true),
+            Some(Settlement::Refused(_) | Settlement::Fetched(_) | Settlement::Sending(_)) | None => Ok(false),
+        }
+    }
+
+    /// Renames the draft, if it is still there, and makes that last.
+    fn appear(&self) -> Result<(), AdapterError> {
+        match self.draft.exists() {
+            true => disk::rename(&self.draft, &self.file),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Lets every noted draft of an earlier process appear, and clears away the others.
+fn finish_drafts(path: &Path, ledger: &Ledger) -> Result<(), AdapterError> {
+    let folder = path.join(".lienthong/drafts");
+    for entry in fs::read_dir(&folder).map_err(disk::at(&folder))? {
+        let draft = entry.map_err(disk::at(&folder))?.path();
+        let id = draft.file_stem().and_then(|stem| stem.to_str()).and_then(DeliveryId::parse);
+        let is_noted = match id {
+            Some(id) => ledger.settlement(id)? == Some(Settlement::Taken),
+            None => false,
+        };
+        match (id, is_noted) {
+            (Some(id), true) => Place::new(path, id).appear()?,
+            (Some(_), false) | (None, _) => fs::remove_file(&draft).map_err(disk::at(&draft))?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_noted_draft_appears_once_and_one_without_a_note_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(folder.path()).unwrap();
+        for name in ["incoming", ".lienthong/drafts"] {
+            disk::make_folder(&folder.path().join(name)).unwrap();
+        }
+        let ids = ["1", "2"].map(|digit| DeliveryId::parse(&digit.repeat(32)).unwrap());
+        let places = ids.map(|id| Place::new(folder.path(), id));
+        for place in &places {
+            std::fs::write(&place.draft, "package").unwrap();
+        }
+        // The process died between the note and the rename of the first, and before the note of the second.
+        ledger.settle(ids[0], &Settlement::Taken).unwrap();
+        finish_drafts(folder.path(), &ledger).unwrap();
+        assert_eq!(places.each_ref().map(|place| place.file.exists()), [true, false]);
+        assert_eq!(places.each_ref().map(|place| place.draft.exists()), [false, false]);
+        // The system moved it away: nothing comes again.
+        std::fs::remove_file(&places[0].file).unwrap();
+        places[0].appear().unwrap();
+        finish_drafts(folder.path(), &ledger).unwrap();
+        assert!(!places[0].file.exists());
+    }
+
+    #[test]
+    fn a_name_is_cut_between_characters() {
+        let name = format!("{}.edxml", "Tờ trình về việc phân bổ ".repeat(7));
+        let cut = stem(Path::new(&name));
+        assert!(cut.len() <= 150 && cut.len() > 140 && name.starts_with(&cut), "{cut}");
+        assert_eq!(stem(Path::new("a.edxml")), "a");
+    }
 }

@@ -12,11 +12,12 @@ use prost::Message as _;
 use proto::v1;
 use tokio::io::AsyncReadExt as _;
 
-use crate::format::{self, Fault, Limits, Skeleton, SkeletonError};
+use crate::format::{self, Fault, Limits, Organ, Skeleton, SkeletonError};
 use crate::intake::known_document;
 use crate::ledger::{KnownDocument, KnownEnvelope, Ledger, Role};
 use crate::mapping::{self, Fresh, FreshError, SKELETON_ROLE};
 use crate::organs::Organs;
+use crate::room::{Room, Taken};
 use adapters_sdk::disk;
 
 /// Makes packages of deliveries.
@@ -26,6 +27,8 @@ pub(crate) struct Handover {
     pub limits: Limits,
     /// OrganId of our TraceHeader; none is appended without one.
     pub trace_as: Option<String>,
+    /// Memory for packages.
+    pub room: Room,
 }
 
 /// A package for one recipient.
@@ -37,6 +40,8 @@ pub(crate) struct Outgoing {
     /// The recipient's code as the package has it.
     pub to: String,
     pub document_id: String,
+    /// The memory that it takes, for as long as anybody has it.
+    pub room: Taken,
 }
 
 /// Why there is no package.
@@ -104,6 +109,7 @@ impl Handover {
         if total > self.limits.file_bytes_max {
             return Err(Stop::TooLarge(self.limits.file_bytes_max));
         }
+        let room = self.room.take(total).await?;
         let mut files = Vec::with_capacity(envelope.parts.len());
         for part in &envelope.parts {
             files.push((part.clone(), read_part(delivery, part).await?));
@@ -115,8 +121,26 @@ impl Handover {
             sender: delivery.key.sender.to_string(),
             digest: delivery.digest,
             envelope,
+            room,
         };
         disk::run(move || task.run(files)).await?
+    }
+
+    /// A document that nobody remembers is one that never was a package: its DocumentId is its envelope's id.
+    pub(crate) fn document_of(&self, reference: Option<&v1::Reference>) -> Result<Option<KnownDocument>, AdapterError> {
+        let Some(reference) = reference else { return Ok(None) };
+        let canonical = self.organs.canonical(&reference.sender);
+        for name in [canonical, reference.sender.as_str()] {
+            if let Some(known) = self.ledger.document(name, &reference.id)? {
+                return Ok(Some(known));
+            }
+        }
+        Ok(Some(KnownDocument {
+            organ_id: reference.sender.clone(),
+            document_id: reference.id.clone(),
+            code: String::new(),
+            promulgated_on: String::new(),
+        }))
     }
 
     /// How the envelope names the recipient of this delivery.
@@ -137,31 +161,39 @@ struct Task {
     sender: String,
     digest: Digest,
     at: Timestamp,
+    room: Taken,
 }
 
 impl Task {
     fn run(self, files: Vec<(v1::Part, Vec<u8>)>) -> Result<Outgoing, Stop> {
         let skeleton = files.iter().find(|(part, _)| part.role == SKELETON_ROLE);
         let skeleton = skeleton.map(|(_, bytes)| Skeleton::decode(bytes)).transpose()?;
+        let from = self.envelope.from.as_str();
+        // A package that was one names agencies as its writer did; a new one as the system knows them.
+        let organs = &self.handover.organs;
+        let (written, to) = match &skeleton {
+            Some(_) => (from.to_owned(), self.recipient.clone()),
+            None => (organs.written(from).to_owned(), organs.written(&self.recipient).to_owned()),
+        };
         let (bytes, known, role, is_status) = match skeleton {
             Some(skeleton) => self.original(&skeleton, &files)?,
-            None => self.fresh(files)?,
+            None => self.fresh(files, &to)?,
         };
-        let from = self.envelope.from.as_str();
         if let Some(role) = role {
             let envelope = KnownEnvelope {
                 sender: from.to_owned(),
                 id: self.envelope.id.clone(),
                 digest: self.digest.to_string(),
             };
-            self.handover.ledger.remember(&[&self.sender, from], role, &envelope, &known)?;
+            self.handover.ledger.remember(&[&self.sender, from, &written], role, &envelope, &known)?;
         }
         Ok(Outgoing {
             bytes: bytes.into(),
             is_status,
-            from: from.to_owned(),
-            to: self.recipient,
+            from: written,
+            to,
             document_id: known.document_id,
+            room: self.room,
         })
     }
 
@@ -188,7 +220,11 @@ impl Task {
         Ok((traced, known_document(&meaning), meaning.role, is_status))
     }
 
-    fn fresh(&self, files: Vec<(v1::Part, Vec<u8>)>) -> Result<(Vec<u8>, KnownDocument, Option<Role>, bool), Stop> {
+    fn fresh(
+        &self,
+        files: Vec<(v1::Part, Vec<u8>)>,
+        recipient: &str,
+    ) -> Result<(Vec<u8>, KnownDocument, Option<Role>, bool), Stop> {
         use v1::envelope::Content;
         let content = self.envelope.content.as_ref();
         let role = match content {
@@ -197,36 +233,21 @@ impl Task {
             Some(Content::Status(_) | Content::ChangeAnswer(_) | Content::Opaque(_)) | None => None,
         };
         let source = Fresh {
-            answered: self.document_of(self.envelope.in_reply_to.as_ref())?,
-            superseded: self.document_of(self.envelope.supersedes.as_ref())?,
+            answered: self.handover.document_of(self.envelope.in_reply_to.as_ref())?,
+            superseded: self.handover.document_of(self.envelope.supersedes.as_ref())?,
             envelope: &self.envelope,
             files,
-            recipient: self.recipient.clone(),
+            recipient: recipient.to_owned(),
             at: self.at,
         };
-        let (bytes, known) = mapping::fresh(source, &|code| self.handover.organs.name(code))?;
+        let organs = &self.handover.organs;
+        let organ = |code: &str| Organ { id: organs.written(code).to_owned(), name: organs.name(code) };
+        let (bytes, known) = mapping::fresh(source, &organ)?;
         if bytes.len() as u64 > self.handover.limits.package_bytes_max {
             return Err(Stop::TooLarge(self.handover.limits.package_bytes_max));
         }
         let is_status = matches!(content, Some(Content::Status(_) | Content::ChangeAnswer(_)));
         Ok((bytes, known, role, is_status))
-    }
-
-    /// A document that nobody remembers is one that never was a package: its DocumentId is its envelope's id.
-    fn document_of(&self, reference: Option<&v1::Reference>) -> Result<Option<KnownDocument>, Stop> {
-        let Some(reference) = reference else { return Ok(None) };
-        let canonical = self.handover.organs.canonical(&reference.sender);
-        for name in [canonical, reference.sender.as_str()] {
-            if let Some(known) = self.handover.ledger.document(name, &reference.id)? {
-                return Ok(Some(known));
-            }
-        }
-        Ok(Some(KnownDocument {
-            organ_id: reference.sender.clone(),
-            document_id: reference.id.clone(),
-            code: String::new(),
-            promulgated_on: String::new(),
-        }))
     }
 }
 
@@ -244,7 +265,7 @@ async fn read_part(delivery: &Delivery, part: &v1::Part) -> Result<Vec<u8>, Stop
 }
 
 /// When this gateway took the envelope: the same in every attempt, so that the package has the same bytes.
-fn accepted_at(delivery: &Delivery) -> Timestamp {
+pub(crate) fn accepted_at(delivery: &Delivery) -> Timestamp {
     let receipt = v1::Receipt::decode(delivery.receipt.as_ref()).unwrap_or_default();
     let event = v1::Event::decode(receipt.event.as_ref()).unwrap_or_default();
     let at = event.at.and_then(|at| Timestamp::from_parts(at.seconds, at.nanos));

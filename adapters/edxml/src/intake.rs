@@ -170,7 +170,8 @@ impl Intake {
         let canonical = self.organs.canonical(&refers.sender);
         let roles: &[Role] = match refers.role {
             Role::Change => &[Role::Change, Role::Document],
-            Role::Document => &[Role::Document],
+            // An update or a replacement is a document of its own, too.
+            Role::Document => &[Role::Document, Role::Change],
         };
         for role in roles {
             for name in [canonical, refers.sender.as_str()] {

@@ -12,10 +12,11 @@
 //!
 //! What is not found here is still referred to: [`derived_id`] makes the same id of the same DocumentId everywhere.
 
+use std::convert::Infallible;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use adapters_sdk::AdapterError;
 use bytes::Bytes;
@@ -26,6 +27,8 @@ use serde::{Deserialize, Serialize};
 
 use adapters_sdk::disk;
 
+/// Folders of what is remembered.
+const KEPT: [&str; 5] = ["documents", "envelopes", "sealed", "accepted", "settled"];
 /// How long things are remembered: longer than any envelope lives.
 const MEMORY: Duration = Duration::from_secs(limits::ENVELOPE_LIFE_MAX.as_secs() + 30 * 86_400);
 /// Bytes of one entry.
@@ -94,7 +97,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Makes the folders, clears what broken writes left, forgets what is too old to matter.
+    /// Makes the folders, clears what broken writes left.
     pub(crate) fn open(path: &Path) -> Result<Self, AdapterError> {
         let ledger = Self { root: path.join(".lienthong") };
         fs::create_dir_all(path).map_err(disk::at(path))?;
@@ -104,14 +107,18 @@ impl Ledger {
         }
         // Whom documents go to and what they are about is nobody else's to read.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&ledger.root).map_err(disk::at(&ledger.root))?;
-        for name in ["working", "documents", "envelopes", "sealed", "accepted", "settled"] {
+        for name in KEPT.iter().chain(&["working"]) {
             let folder = ledger.root.join(name);
             fs::create_dir_all(&folder).map_err(disk::at(&folder))?;
-            forget(&folder, MEMORY)?;
         }
         disk::sync_folder(&ledger.root)?;
         disk::sync_folder(path)?;
         Ok(ledger)
+    }
+
+    /// Forgets what is too old to matter, for as long as this is polled.
+    pub(crate) async fn forget(&self) -> Infallible {
+        adapters_sdk::forget::daily(KEPT.map(|name| self.root.join(name)).to_vec(), MEMORY).await
     }
 
     /// Where files are written before they appear.
@@ -206,8 +213,8 @@ impl Ledger {
 
     fn read<T: DeserializeOwned>(&self, file: &Path) -> Result<Option<T>, AdapterError> {
         let Some(bytes) = disk::read_if_there(file, ENTRY_BYTES_MAX)? else { return Ok(None) };
-        let unreadable = |fault| AdapterError::Other(format!("{}: {fault}", file.display()));
-        serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+        // The fault of one entry: whatever needs it waits, everything else goes on.
+        serde_json::from_slice(&bytes).map(Some).map_err(|fault| disk::at(file)(std::io::Error::other(fault)))
     }
 
     fn write(&self, file: &Path, entry: &impl Serialize) -> Result<(), AdapterError> {
@@ -243,23 +250,6 @@ fn document_key(sender: &str, document_id: &str, role: Role) -> String {
 
 fn envelope_key(sender: &str, id: &str) -> String {
     Digest::of_pieces(&[b"envelope\0", sender.as_bytes(), b"\0", id.as_bytes()]).to_string()
-}
-
-fn forget(folder: &Path, older_than: Duration) -> Result<(), AdapterError> {
-    for entry in fs::read_dir(folder).map_err(disk::at(folder))? {
-        let entry = entry.map_err(disk::at(folder))?;
-        let path = entry.path();
-        let metadata = entry.metadata().map_err(disk::at(&path))?;
-        let is_old = || {
-            metadata.modified().is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > older_than))
-        };
-        if metadata.is_dir() {
-            forget(&path, older_than)?;
-        } else if is_old() {
-            fs::remove_file(&path).map_err(disk::at(&path))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

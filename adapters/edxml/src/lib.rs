@@ -14,12 +14,13 @@ use std::time::Duration;
 use adapters_sdk::disk;
 use adapters_sdk::{
     Absence, Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, Door, Health, Outcome, PrepareContext,
-    Prepared, Room,
+    Prepared, Room, Scope,
 };
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use gateway_model::Reason;
 use gateway_model::id::AgencyId;
+use tokio::sync::watch;
 
 pub mod config;
 mod folder;
@@ -31,16 +32,20 @@ mod ledger;
 mod mapping;
 pub mod organs;
 mod quarantine;
+mod refused;
+mod room;
 
 use crate::config::{Config, DoorConfig};
 use crate::folder::DropFolder;
 use crate::handover::Handover;
-use crate::hub::client::HubClient;
+use crate::hub::client::{Calls, HubClient};
 use crate::hub::server::HubServer;
 use crate::intake::Intake;
 use crate::ledger::Ledger;
 use crate::organs::Organs;
 use crate::quarantine::Quarantine;
+use crate::refused::Refused;
+use crate::room::Room as Memory;
 
 /// Bytes of a shared secret: shorter ones can be guessed.
 const SECRET_BYTES_MIN: usize = 16;
@@ -81,7 +86,15 @@ impl Prepared for PreparedEdxml {
                 faults.extend(outbound.check());
                 Some(secret)
             }
-            DoorConfig::HubServer { secret, .. } => Some(secret),
+            DoorConfig::HubServer { secret, server } => {
+                let broken = server.tls.as_ref().and_then(|tls| tls.check().err());
+                let fault = |broken: AdapterError| ConfigFault {
+                    key: "hub.certificate".to_owned(),
+                    problem: broken.to_string(),
+                };
+                faults.extend(broken.map(fault));
+                Some(secret)
+            }
         };
         if let Some(fault) = secret.and_then(|secret| read_secret(secret).err()) {
             faults.push(ConfigFault { key: "hub.secret_file".to_owned(), problem: fault.to_string() });
@@ -98,6 +111,7 @@ impl Prepared for PreparedEdxml {
 struct Edxml {
     ledger: Ledger,
     way: Way,
+    refused: Refused,
 }
 
 /// Its door.
@@ -112,34 +126,53 @@ impl Edxml {
         let ledger = Ledger::open(&config.path)?;
         let organs = Arc::new(Organs::open(&config.organs, &config.agencies)?);
         let intake = Arc::new(Intake::new(organs.clone(), ledger.clone(), config.limits, config.expires_in));
-        let handover =
-            Arc::new(Handover { organs, ledger: ledger.clone(), limits: config.limits, trace_as: config.trace_as });
+        let room = Memory::new(config.limits.package_bytes_max);
+        let handover = Arc::new(Handover {
+            organs,
+            ledger: ledger.clone(),
+            limits: config.limits,
+            trace_as: config.trace_as,
+            room: room.clone(),
+        });
+        let door = watch::Sender::new(None);
+        let refused = Refused { handover: handover.clone(), intake: intake.clone(), door };
         let way = match config.door {
             DoorConfig::Folder { poll_interval } => {
                 Way::Folder(DropFolder::open(&config.path, poll_interval, intake, handover)?)
             }
             DoorConfig::HubClient { client, secret, outbound } => {
                 let quarantine = Quarantine::open(&config.path, ledger.working())?;
-                let (secret, outbound) = (read_secret(&secret)?, outbound.open()?);
-                Way::HubClient(Box::new(HubClient::new(client, secret, outbound, intake, handover, quarantine)))
+                let calls = Calls {
+                    secret: read_secret(&secret)?,
+                    time_max: outbound.bounds.total_time_max,
+                    outbound: outbound.open()?,
+                };
+                Way::HubClient(Box::new(HubClient::new(client, calls, intake, handover, quarantine)))
             }
             DoorConfig::HubServer { server, secret } => {
                 let secret = read_secret(&secret)?;
-                Way::HubServer(Arc::new(HubServer::open(server, intake, handover, secret, &config.path)?))
+                Way::HubServer(Arc::new(HubServer::open(server, intake, handover, room, secret, &config.path)?))
             }
         };
-        Ok(Self { ledger, way })
+        Ok(Self { ledger, way, refused })
     }
 }
 
 #[async_trait]
 impl Adapter for Edxml {
     async fn deliver(&self, delivery: &Delivery) -> Outcome {
-        match &self.way {
+        let outcome = match &self.way {
             Way::Folder(folder) => folder.deliver(delivery).await,
             Way::HubClient(client) => client.deliver(delivery).await,
             Way::HubServer(server) => server.deliver(delivery).await,
+        };
+        if let Outcome::Refused { detail, .. } = &outcome
+            && let Err(detail) = self.refused.tell(delivery, detail).await
+        {
+            let (reason, scope) = (Reason::AdapterUnavailable, Scope::Delivery);
+            return Outcome::Deferred { reason, detail, retry_after: None, scope };
         }
+        outcome
     }
 
     async fn check(&self) -> Health {
@@ -199,11 +232,20 @@ impl Adapter for Edxml {
     }
 
     async fn receive(&self, door: Arc<dyn Door>) -> Result<(), AdapterError> {
-        match &self.way {
-            Way::Folder(folder) => folder.serve(door.as_ref()).await,
-            Way::HubClient(client) => client.serve(door.as_ref()).await,
-            Way::HubServer(server) => server.serve(door).await,
-        }
+        let served = async {
+            match &self.way {
+                Way::Folder(folder) => folder.serve(door.as_ref()).await,
+                Way::HubClient(client) => client.serve(door.as_ref()).await,
+                Way::HubServer(server) => server.serve(door.clone()).await,
+            }
+        };
+        self.refused.door.send_replace(Some(door.clone()));
+        let served = tokio::select! {
+            served = served => served,
+            never = self.ledger.forget() => match never {},
+        };
+        self.refused.door.send_replace(None);
+        served
     }
 }
 

@@ -1,14 +1,13 @@
 //! How agencies are written in packages: codes, names and, for our own, the key that seals for them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use adapters_sdk::seal::Sealer;
+use adapters_sdk::seal::config::SealConfig;
 use adapters_sdk::settings::Settings;
 use adapters_sdk::{AdapterError, ConfigFault, PrepareContext};
 use gateway_model::id::AgencyId;
-use toml::Value;
-
-use adapters_sdk::disk;
+use toml::{Table, Value};
 
 /// Agencies that one adapter may name.
 const ORGANS_MAX: usize = 10_000;
@@ -22,8 +21,8 @@ pub struct OrganConfig {
     pub codes: Vec<String>,
     /// Name in lists and packages.
     pub name: String,
-    /// Certificate and key in PEM, for agencies whose system sends.
-    pub seal: Option<(PathBuf, PathBuf)>,
+    /// Certificate and key, for agencies whose system sends.
+    pub seal: Option<SealConfig>,
 }
 
 /// Reads `[[adapter.organ]]`.
@@ -57,10 +56,6 @@ fn shares_name(one: &OrganConfig, other: &OrganConfig) -> bool {
 
 fn read_one(value: &Value, base: &Path) -> Result<OrganConfig, String> {
     let table = value.as_table().ok_or("has an entry that is no table")?;
-    let known = ["agency", "codes", "name", "certificate", "key"];
-    if let Some(unknown) = table.keys().find(|key| !known.contains(&key.as_str())) {
-        return Err(format!("has an unknown key {unknown}; known: {}", known.join(", ")));
-    }
     let text = |key: &str| match table.get(key) {
         None => Ok(None),
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.clone())),
@@ -77,12 +72,27 @@ fn read_one(value: &Value, base: &Path) -> Result<OrganConfig, String> {
             .ok_or_else(|| format!("{agency}: codes are texts"))?,
         Some(_) => return Err(format!("{agency}: codes are a list of texts")),
     };
-    let seal = match (text("certificate")?, text("key")?) {
-        (Some(certificate), Some(key)) => Some((base.join(certificate), base.join(key))),
-        (None, None) => None,
-        _ => return Err(format!("{agency}: a certificate needs its key, and a key its certificate")),
-    };
+    let seal = read_seal(table, base).map_err(|problem| format!("{agency}: {problem}"))?;
     Ok(OrganConfig { name: text("name")?.unwrap_or_default(), agency, codes, seal })
+}
+
+/// What is not about the agency itself is about its seal: the keys of `adapters_sdk::seal::config`.
+fn read_seal(table: &Table, base: &Path) -> Result<Option<SealConfig>, String> {
+    let own = ["agency", "codes", "name"];
+    let keys: Table = table.iter().filter(|(key, _)| !own.contains(&key.as_str())).map(pair).collect();
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let mut settings = Settings::new(&keys);
+    let seal = SealConfig::read(&mut settings, base);
+    settings.finish(seal).map(Some).map_err(|faults| {
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        format!("{} (keys of an agency: {}, and those of its seal)", told.join("; "), own.join(", "))
+    })
+}
+
+fn pair((key, value): (&String, &Value)) -> (String, Value) {
+    (key.clone(), value.clone())
 }
 
 /// An agency at work.
@@ -107,7 +117,7 @@ impl Organs {
         let mut list = Vec::new();
         let mut by_name = std::collections::HashMap::new();
         for (index, config) in configs.iter().enumerate() {
-            let sealer = config.seal.as_ref().map(|(certificate, key)| read_sealer(certificate, key)).transpose()?;
+            let sealer = config.seal.as_ref().map(SealConfig::open).transpose()?;
             let names = config.codes.iter().cloned().chain([config.agency.to_string()]);
             by_name.extend(names.map(|name| (name, index)));
             list.push(OrganAtWork {
@@ -136,6 +146,11 @@ impl Organs {
         self.find(code).map_or(code, |organ| organ.agency.as_str())
     }
 
+    /// The code by which packages name an agency, whatever it is called here.
+    pub(crate) fn written<'a>(&'a self, code: &'a str) -> &'a str {
+        self.find(code).map_or(code, OrganAtWork::code)
+    }
+
     /// The agency's name for readers; empty when it is not known.
     pub(crate) fn name(&self, code: &str) -> String {
         self.find(code).map(|organ| organ.name.clone()).unwrap_or_default()
@@ -156,17 +171,40 @@ impl OrganAtWork {
 
 /// What keeps the keys from being used.
 pub(crate) fn check(configs: &[OrganConfig]) -> Vec<ConfigFault> {
-    let sealed = configs.iter().filter_map(|config| config.seal.as_ref());
-    let broken = sealed.filter_map(|(certificate, key)| read_sealer(certificate, key).err());
-    broken.map(|fault| ConfigFault { key: "organ".to_owned(), problem: fault.to_string() }).collect()
+    let of_one = |config: &OrganConfig| {
+        let faults = config.seal.as_ref().map(SealConfig::check).unwrap_or_default();
+        let named = |fault: ConfigFault| ConfigFault {
+            key: "organ".to_owned(),
+            problem: format!("{}: {fault}", config.agency),
+        };
+        faults.into_iter().map(named).collect::<Vec<_>>()
+    };
+    configs.iter().flat_map(of_one).collect()
 }
 
-fn read_sealer(certificate: &Path, key: &Path) -> Result<Sealer, AdapterError> {
-    const PEM_BYTES_MAX: u64 = 1024 * 1024;
-    let read = |path: &Path| {
-        let too_large = || AdapterError::Other(format!("{} is too large for a PEM file", path.display()));
-        disk::read(path, PEM_BYTES_MAX)?.ok_or_else(too_large)
-    };
-    Sealer::from_pem(&read(certificate)?, &read(key)?)
-        .map_err(|fault| AdapterError::Other(format!("{} with {}: {fault}", certificate.display(), key.display())))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<OrganConfig, String> {
+        read_one(&Value::Table(text.parse().unwrap()), Path::new("/etc/lienthong"))
+    }
+
+    #[test]
+    fn an_agency_seals_with_a_key_file_or_a_token_and_every_fault_names_it() {
+        let file = read("agency = \"h99\"\ncodes = [\"H99\"]\ncertificate = \"a.pem\"\nkey = \"a.key\"").unwrap();
+        assert_eq!(file.seal.unwrap().certificate, Path::new("/etc/lienthong/a.pem"));
+        let token = "agency = \"h99\"\ncertificate = \"a.pem\"\nmodule = \"/m.so\"\ntoken = \"t\"\nkey_label = \"k\"\npin_file = \"p\"";
+        assert!(read(token).unwrap().seal.is_some());
+        assert_eq!(read("agency = \"h99\"").unwrap().seal, None);
+        for (text, told) in [
+            ("agency = \"h99\"\ncertificate = \"a.pem\"", "h99: key: is missing"),
+            ("agency = \"h99\"\nkey = \"a.key\"", "h99: certificate: is missing"),
+            ("agency = \"h99\"\ncode = \"H99\"", "code: is not known here"),
+            ("codes = []", "without `agency`"),
+        ] {
+            let problem = read(text).unwrap_err();
+            assert!(problem.contains(told), "{problem}");
+        }
+    }
 }

@@ -37,6 +37,8 @@ pub struct HubFaults {
     pub lost_confirmations: usize,
     /// So many sendEdoc are answered FAIL.
     pub refusals: usize,
+    /// So many getSentEdocList are answered with 500.
+    pub lists_fail: usize,
     /// Every call takes so long.
     pub slow: Duration,
 }
@@ -58,6 +60,9 @@ pub struct Held {
     pub package: Bytes,
     /// Confirmations, in their order.
     pub confirmations: Vec<String>,
+    /// How often it was fetched.
+    pub fetches: usize,
+    is_broken: bool,
     sent_time: String,
 }
 
@@ -130,6 +135,11 @@ impl Hub {
         self.shared.put(vec![to.to_owned()], &package);
     }
 
+    /// The same, but what it gives of it is not base64.
+    pub fn put_broken(&self, to: &str, package: Bytes) {
+        self.shared.put_as(vec![to.to_owned()], &package, true);
+    }
+
     /// Waits until what it holds fits. `false` when that did not happen in a minute.
     pub async fn wait_until(&self, fits: impl Fn(&[Held]) -> bool) -> bool {
         let mut changed = self.shared.changed.subscribe();
@@ -170,6 +180,9 @@ impl Shared {
                 return self.send(&parameter("hash-file"), &body);
             }
             "getReceivedEdocList" => self.list(&parameter("from"), &parameter("messagetype")),
+            "getSentEdocList" if self.counts(|faults| &mut faults.lists_fail) => {
+                return respond(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "error": "trouble" }));
+            }
             "getSentEdocList" => self.sent(&parameter("from")),
             "getEdoc" => self.fetch(&parameter("docid")),
             "updateStatus" => {
@@ -214,6 +227,10 @@ impl Shared {
     }
 
     fn put(&self, to: Vec<String>, package: &Bytes) -> String {
+        self.put_as(to, package, false)
+    }
+
+    fn put_as(&self, to: Vec<String>, package: &Bytes, is_broken: bool) -> String {
         let seen = read(package).unwrap_or_default();
         let mut last = String::new();
         let mut held = self.held();
@@ -227,6 +244,8 @@ impl Shared {
                 status_code: seen.status.clone(),
                 package: package.clone(),
                 confirmations: Vec::new(),
+                fetches: 0,
+                is_broken,
                 sent_time: slashed(SystemTime::now()),
             });
         }
@@ -266,10 +285,11 @@ impl Shared {
     }
 
     fn fetch(&self, id: &str) -> Value {
-        match self.held().iter().find(|one| one.id == id) {
-            Some(one) => json!({ "status": "OK", "ErrorCode": 0, "data": STANDARD.encode(&one.package) }),
-            None => fail("404", "no such package"),
-        }
+        let mut held = self.held();
+        let Some(one) = held.iter_mut().find(|one| one.id == id) else { return fail("404", "no such package") };
+        one.fetches += 1;
+        let data = if one.is_broken { "không phải base64".to_owned() } else { STANDARD.encode(&one.package) };
+        json!({ "status": "OK", "ErrorCode": 0, "data": data })
     }
 
     fn confirm(&self, id: &str, status: &str) -> Value {

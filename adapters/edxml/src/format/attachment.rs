@@ -17,8 +17,10 @@ const GROWTH_MAX: u64 = 200;
 const GROWTH_BYTES_FREE: u64 = 1024 * 1024;
 
 /// Kinds of files that are ZIPs themselves.
-const ZIP_KINDS: [&str; 12] =
-    ["zip", "docx", "docm", "xlsx", "xlsm", "pptx", "odt", "ods", "odp", "jar", "epub", "asice"];
+const ZIP_KINDS: [&str; 29] = [
+    "zip", "docx", "docm", "dotx", "dotm", "xlsx", "xlsm", "xlsb", "xltx", "pptx", "pptm", "ppsx", "potx", "vsdx",
+    "odt", "ods", "odp", "odg", "odf", "jar", "epub", "asice", "asics", "sce", "scs", "kmz", "xps", "oxps", "dwfx",
+];
 
 const ENGINE: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
@@ -75,7 +77,9 @@ pub(super) fn unwrap(
     let may_be_raw = ZIP_KINDS.contains(&kind.as_str());
     match entry(&bytes, &kind, file_bytes_max, place) {
         Ok(file) => Ok((file, Some(bytes))),
-        Err(fault) if may_be_raw && fault.defect != Defect::ArchiveBomb => Ok((bytes, None)),
+        Err(fault) if may_be_raw && !matches!(fault.defect, Defect::ArchiveBomb | Defect::PackageTooLarge) => {
+            Ok((bytes, None))
+        }
         Err(fault) => Err(fault),
     }
 }
@@ -101,7 +105,12 @@ fn entry(bytes: &[u8], kind: &str, file_bytes_max: u64, place: &str) -> Result<V
     let allowed = growth.min(file_bytes_max);
     let mut content = Vec::new();
     file.take(allowed.saturating_add(1)).read_to_end(&mut content).map_err(|_| fault(Defect::ArchiveBroken))?;
-    if content.len() as u64 > allowed { Err(fault(Defect::ArchiveBomb)) } else { Ok(content) }
+    match content.len() as u64 > allowed {
+        // What has no room beside the other files of the package is no bomb.
+        true if file_bytes_max < growth => Err(fault(Defect::PackageTooLarge)),
+        true => Err(fault(Defect::ArchiveBomb)),
+        false => Ok(content),
+    }
 }
 
 fn extension(name: &str) -> String {
@@ -149,6 +158,9 @@ mod tests {
         check(raw.clone(), "a.docx", Ok(&raw));
         let archive = zipped(&[("x.pdf", b"1"), ("y.pdf", b"2")]);
         check(archive.clone(), "a.zip", Ok(&archive));
+        for name in ["bản vẽ.vsdx", "mẫu.dotx", "hồ sơ ký số.sce", "ranh giới.KMZ"] {
+            check(raw.clone(), name, Ok(&raw));
+        }
     }
 
     #[test]
@@ -156,6 +168,8 @@ mod tests {
         let zeros = vec![0; 16 * 1024 * 1024];
         check(zipped(&[("x.pdf", &zeros)]), "a.pdf", Err(Defect::ArchiveBomb));
         check(zipped(&[("x.docx", &zeros)]), "a.docx", Err(Defect::ArchiveBomb));
+        let noise: Vec<u8> = (0..9 * 1024 * 1024u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+        check(zipped(&[("x.pdf", &noise)]), "a.pdf", Err(Defect::PackageTooLarge));
     }
 
     #[test]

@@ -45,13 +45,20 @@ fn is_mark(lower: &str) -> bool {
     MARKS.contains(&bare.trim())
 }
 
-/// `MẬT - …`, `[TỐI MẬT] …`: the mark is in capitals and stands by itself.
+/// `MẬT - …`, `[TỐI MẬT] …`: the mark is in capitals and stands by itself, in brackets in any letters, or alone on its line.
 fn begins_with_mark(text: &str) -> bool {
+    let first = text.trim_start();
+    let bracketed = first.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+    let bracketed = bracketed.or_else(|| first.strip_prefix('[').and_then(|rest| rest.split_once(']')));
+    let line = first.lines().next().filter(|line| line.len() < first.len());
+    if bracketed.map(|(inner, _)| inner).into_iter().chain(line).any(|mark| is_mark(&mark.to_lowercase())) {
+        return true;
+    }
     let head = text.trim_start_matches(|c: char| !c.is_alphabetic());
     MARKS.iter().any(|mark| {
         let capitals = mark.to_uppercase();
         head.strip_prefix(capitals.as_str()).is_some_and(|rest| {
-            let rest = rest.trim_start_matches(' ');
+            let rest = rest.trim_start_matches([' ', '\t', '\u{a0}']);
             rest.is_empty() || rest.starts_with([')', ']', '-', '–', '—', ':', '.', '/', '*'])
         })
     })
@@ -72,6 +79,13 @@ mod tests {
         check("<Appendix>(Tuyệt mật)</Appendix>", true);
         check("<Subject>MẬT - Về việc phòng thủ</Subject>", true);
         check("<Subject>[TỐI MẬT] Về việc</Subject>", true);
+        check("<Subject>(Mật) Về việc phòng thủ</Subject>", true);
+        check("<Subject>[Tuyệt mật] Về việc</Subject>", true);
+        check("<Subject>MẬT\nVề việc phòng thủ</Subject>", true);
+        check("<Content>Tối mật\r\nNội dung</Content>", true);
+        check("<Subject>MẬT\u{a0}- Về việc</Subject>", true);
+        check("<Subject>(Bảo mật) Về việc</Subject>", false);
+        check("<Subject>Mật ong\nrừng</Subject>", false);
         check("<SecurityLevel>1</SecurityLevel>", true);
         check("<SecurityLevel>0</SecurityLevel>", false);
         check("<Subject>Về việc bảo mật thông tin</Subject>", false);

@@ -1,35 +1,39 @@
 //! Another organisation's hub: we poll it for what its agencies send, and send it what is for them.
 //!
-//! In: list → fetch → bring in → confirm. A package is confirmed `done` only when the gateway has it durably, `rejection` only when it lies in
-//! quarantine; whatever goes wrong in between, it is listed again. Out: one package a recipient, because a hub routes by `To`. The hub
+//! What comes in is polled by `poll`. Out: one package a recipient, because a hub routes by `To`. The hub
 //! cannot be asked about a single call, so before a package goes out it is seen how many like it the hub has; after a lost answer that tells
 //! whether it arrived.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use adapters_sdk::noes::Noes;
 use adapters_sdk::outbound::{Outbound, OutboundError, Request, RequestBody};
-use adapters_sdk::{AdapterError, Delivery, Door, Health, Outcome, Scope};
+use adapters_sdk::{Delivery, Health, Outcome, Scope};
 use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use gateway_model::id::DeliveryId;
 use gateway_model::{Digest, Reason, Timestamp};
 use http::{HeaderValue, Method, Uri, header};
 use serde::de::DeserializeOwned;
 
-use super::{Answer, Parameters, ReceivedItem, SERVICE, SentItem};
+use super::{Answer, Parameters, SERVICE, SentItem};
 use crate::format::keep_recipient;
 use crate::handover::{Handover, Outgoing, Stop};
-use crate::intake::{Intake, NotIn};
+use crate::intake::Intake;
 use crate::ledger::Settlement;
-use crate::quarantine::{self, Quarantine};
+use crate::quarantine::Quarantine;
 use adapters_sdk::disk;
+
+mod poll;
+
+use poll::PassedOver;
 
 /// Bytes of an answer that is no package.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Packages of one list; the rest comes with the next.
-const ITEMS_MAX: usize = 1_000;
+
+/// How often a hub that says no is asked.
+const NOES_MAX: u32 = 5;
 
 /// How a hub is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,16 +48,27 @@ pub struct ClientConfig {
     pub poll_interval: Duration,
 }
 
+/// How calls are made.
+pub(crate) struct Calls {
+    pub secret: hmac::Key,
+    pub outbound: Outbound,
+    /// How long one may take.
+    pub time_max: Duration,
+}
+
 /// The hub as we see it.
 pub(crate) struct HubClient {
     config: ClientConfig,
-    secret: hmac::Key,
-    outbound: Outbound,
+    calls: Calls,
     intake: Arc<Intake>,
     handover: Arc<Handover>,
     quarantine: Quarantine,
     /// What went wrong at the last poll.
     trouble: Mutex<Option<String>>,
+    /// Packages that could not be fetched.
+    passed_over: PassedOver,
+    /// How often the hub has said no to a package.
+    noes: Noes,
 }
 
 /// Why a call led to nothing.
@@ -81,13 +96,13 @@ enum CallFault {
 impl HubClient {
     pub(crate) fn new(
         config: ClientConfig,
-        secret: hmac::Key,
-        outbound: Outbound,
+        calls: Calls,
         intake: Arc<Intake>,
         handover: Arc<Handover>,
         quarantine: Quarantine,
     ) -> Self {
-        Self { config, secret, outbound, intake, handover, quarantine, trouble: Mutex::default() }
+        let (trouble, passed_over) = (Mutex::default(), PassedOver::default());
+        Self { config, calls, intake, handover, quarantine, trouble, passed_over, noes: Noes::default() }
     }
 
     /// Sends the package of a delivery, unless the hub has it.
@@ -108,6 +123,16 @@ impl HubClient {
         let outgoing = self.handover.package(delivery).await?;
         let body = keep_recipient(&outgoing.bytes, &outgoing.to).map_err(Stop::Package)?;
         let now = now();
+        // For asking what the hub has, and for sending.
+        if delivery.lease.extend(self.calls.time_max.saturating_mul(2)).await.is_err() {
+            let detail = "the lease is lost".to_owned();
+            return Ok(Outcome::Deferred {
+                reason: Reason::AdapterFailed,
+                detail,
+                retry_after: None,
+                scope: Scope::Delivery,
+            });
+        }
         match before {
             Some(Settlement::Sending(Some(count))) if !outgoing.is_status => match self.like_it(&outgoing, now).await {
                 Ok(seen) if seen > count => return self.taken(id).await,
@@ -115,7 +140,16 @@ impl HubClient {
                 Err(fault) => return Ok(deferred(&fault)),
             },
             _ => {
-                let count = if outgoing.is_status { None } else { self.like_it(&outgoing, now).await.ok() };
+                let count = match outgoing.is_status {
+                    true => None,
+                    false => match self.like_it(&outgoing, now).await {
+                        Ok(count) => Some(count),
+                        // The hub has no such list: then nobody can tell.
+                        Err(CallFault::No { code, .. }) if !is_passing(&code) => None,
+                        Err(CallFault::Answer) => None,
+                        Err(fault) => return Ok(deferred(&fault)),
+                    },
+                };
                 let ledger = self.intake.ledger.clone();
                 disk::run(move || ledger.settle(id, &Settlement::Sending(count))).await??;
             }
@@ -125,11 +159,26 @@ impl HubClient {
         let parameters = [("from", outgoing.from.as_str()), ("messagetype", kind), ("hash-file", digest.as_str())];
         match self.call("sendEdoc", &parameters, Some(body.into()), now).await {
             Ok(_) => self.taken(id).await,
-            Err(fault) => Ok(outcome(&fault)),
+            Err(fault) => Ok(self.outcome(id, &fault)),
         }
     }
 
-    async fn taken(&self, id: gateway_model::id::DeliveryId) -> Result<Outcome, Stop> {
+    /// A hub says no by codes of its own, and some of them pass: it is asked a few times more before the sender gets its refusal.
+    fn outcome(&self, id: DeliveryId, fault: &CallFault) -> Outcome {
+        match fault {
+            CallFault::No { code, .. } if !is_passing(code) && code != "404" => {
+                if self.noes.count(&id.to_string()) >= NOES_MAX {
+                    return Outcome::Refused { reason: Reason::AdapterRefused, detail: fault.to_string() };
+                }
+                let (reason, detail) = (Reason::AdapterFailed, fault.to_string());
+                Outcome::Deferred { reason, detail, retry_after: None, scope: Scope::Delivery }
+            }
+            CallFault::No { .. } | CallFault::Outbound(_) | CallFault::Answer | CallFault::Parameter => deferred(fault),
+        }
+    }
+
+    async fn taken(&self, id: DeliveryId) -> Result<Outcome, Stop> {
+        self.noes.forget(&id.to_string());
         let ledger = self.intake.ledger.clone();
         disk::run(move || ledger.settle(id, &Settlement::Taken)).await??;
         Ok(Outcome::Taken { receipt: None })
@@ -143,109 +192,6 @@ impl HubClient {
         Ok(items.iter().filter(is_like).count())
     }
 
-    /// Polls until the gateway drains.
-    pub(crate) async fn serve(&self, door: &dyn Door) -> Result<(), AdapterError> {
-        loop {
-            tokio::select! {
-                biased;
-                () = door.closed() => return Ok(()),
-                polled = self.poll(door) => polled?,
-            }
-            tokio::select! {
-                () = door.closed() => return Ok(()),
-                () = tokio::time::sleep(self.config.poll_interval) => {}
-            }
-        }
-    }
-
-    /// One round. A hub that does not answer is no error of ours: the next round asks again.
-    async fn poll(&self, door: &dyn Door) -> Result<(), AdapterError> {
-        let mut trouble = None;
-        for code in &self.config.poll_as {
-            for kind in ["edoc", "status"] {
-                if let Err(fault) = self.poll_one(code, kind, door).await? {
-                    trouble = Some(fault.to_string());
-                }
-            }
-        }
-        let mut last = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if *last != trouble {
-            match &trouble {
-                Some(cause) => tracing::warn!(%cause, "the hub cannot be polled"),
-                None => tracing::info!("the hub is polled again"),
-            }
-        }
-        *last = trouble;
-        Ok(())
-    }
-
-    async fn poll_one(&self, code: &str, kind: &str, door: &dyn Door) -> Result<Result<(), CallFault>, AdapterError> {
-        let parameters = [("from", code), ("messagetype", kind)];
-        let listed = self.call("getReceivedEdocList", &parameters, None, door.now()).await;
-        let items: Vec<ReceivedItem> = match listed.and_then(data) {
-            Ok(items) => items,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let mut trouble = Ok(());
-        for item in items.iter().take(ITEMS_MAX) {
-            // One package that cannot be fetched does not stop the others.
-            if let Err(fault) = self.take(code, item, door).await? {
-                trouble = Err(fault);
-            }
-        }
-        Ok(trouble)
-    }
-
-    async fn take(
-        &self,
-        code: &str,
-        item: &ReceivedItem,
-        door: &dyn Door,
-    ) -> Result<Result<(), CallFault>, AdapterError> {
-        let package = match self.fetch(code, item, door.now()).await {
-            Ok(package) => package,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let confirmation = match self.intake.bring(package.clone(), None, door).await? {
-            Ok(_) => "done",
-            Err(NotIn::Busy(refusal)) => {
-                tracing::info!(reason = %refusal.reason, "the gateway does not take submissions now");
-                return Ok(Ok(()));
-            }
-            Err(NotIn::Defect(fault)) => self.put_away(item, &package, quarantine::of_fault(&fault)).await?,
-            Err(NotIn::Refused(refusal)) => self.put_away(item, &package, quarantine::of_refusal(&refusal)).await?,
-        };
-        let parameters = [("from", code), ("docId", item.id.as_str()), ("status", confirmation)];
-        Ok(self.call("updateStatus", &parameters, None, door.now()).await.map(drop))
-    }
-
-    async fn fetch(&self, code: &str, item: &ReceivedItem, now: Timestamp) -> Result<Bytes, CallFault> {
-        let answer = self.call("getEdoc", &[("from", code), ("docId", item.id.as_str())], None, now).await?;
-        let package = match answer {
-            Answered::Raw(bytes) => bytes,
-            Answered::Json(answer) => {
-                let text = answer.data.as_ref().and_then(|data| data.as_str()).ok_or(CallFault::Answer)?;
-                STANDARD.decode(text.trim()).map(Bytes::from).map_err(|_| CallFault::Answer)?
-            }
-        };
-        let wanted = &item.content_sha256;
-        match wanted.is_empty() || wanted.eq_ignore_ascii_case(&Digest::of(&package).to_string()) {
-            true => Ok(package),
-            false => Err(CallFault::Answer),
-        }
-    }
-
-    async fn put_away(
-        &self,
-        item: &ReceivedItem,
-        package: &Bytes,
-        reason: String,
-    ) -> Result<&'static str, AdapterError> {
-        let (quarantine, name, package) = (self.quarantine.clone(), item.id.clone(), package.clone());
-        disk::run(move || quarantine.keep(&name, &package, &reason)).await??;
-        Ok("rejection")
-    }
-
     async fn call(
         &self,
         path: &str,
@@ -255,7 +201,7 @@ impl HubClient {
     ) -> Result<Answered, CallFault> {
         let own = [("systemid", self.config.system_id.as_str()), ("servicetype", SERVICE)];
         let all: Vec<_> = parameters.iter().chain(&own).copied().collect();
-        let headers = Parameters::of(&all).sign(now, &self.secret).ok_or(CallFault::Parameter)?;
+        let headers = Parameters::of(&all).sign(now, &self.calls.secret).ok_or(CallFault::Parameter)?;
         let url: Uri = format!("{}/{path}", self.config.url).parse().map_err(|_| CallFault::Parameter)?;
         let mut request = Request::new(Method::POST, url);
         request.headers = headers;
@@ -264,7 +210,7 @@ impl HubClient {
             request.headers.insert(header::CONTENT_TYPE, octets);
             request.body = RequestBody::Bytes(body);
         }
-        let response = self.outbound.send(request).await?;
+        let response = self.calls.outbound.send(request).await?;
         let is_raw = response
             .headers
             .get(header::CONTENT_TYPE)
@@ -311,16 +257,6 @@ fn data<T: DeserializeOwned + Default>(answered: Answered) -> Result<T, CallFaul
     }
 }
 
-fn outcome(fault: &CallFault) -> Outcome {
-    match fault {
-        // The hub read the package and will not have it.
-        CallFault::No { code, .. } if !is_passing(code) => {
-            Outcome::Refused { reason: Reason::AdapterRefused, detail: fault.to_string() }
-        }
-        CallFault::No { .. } | CallFault::Outbound(_) | CallFault::Answer | CallFault::Parameter => deferred(fault),
-    }
-}
-
 fn deferred(fault: &CallFault) -> Outcome {
     Outcome::Deferred {
         reason: Reason::AdapterUnavailable,
@@ -330,8 +266,10 @@ fn deferred(fault: &CallFault) -> Outcome {
     }
 }
 
+/// Codes that are about the hub or our access to it: no package is at fault.
 fn is_passing(code: &str) -> bool {
-    ["BUSY", "UNAVAILABLE", "TIMEOUT", "TIMESTAMP", "REPLAYED", "UNAUTHORIZED"].contains(&code)
+    let is_named = ["BUSY", "UNAVAILABLE", "TIMEOUT", "TIMESTAMP", "REPLAYED", "UNAUTHORIZED"].contains(&code);
+    is_named || matches!(code.parse::<u16>(), Ok(401 | 403 | 407 | 408 | 425 | 429 | 500..=599))
 }
 
 /// What another system says, for an operator: short, in one line.

@@ -5,27 +5,27 @@
 //! remembered before it is answered, so that one that comes late, or twice, still counts once.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use adapters_sdk::listener::{Listener, TlsFiles};
 use adapters_sdk::mailbox::{Mailbox, MailboxSettings};
 use adapters_sdk::{AdapterError, Delivery, Door, Outcome};
 use aws_lc_rs::hmac;
 use axum::body::Body;
+use bytes::Bytes;
+use futures::stream;
 use gateway_model::id::DeliveryId;
 use gateway_model::{Digest, Reason};
 use http::{Method, Request, Response, StatusCode, header};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::Answer;
-use crate::handover::{Handover, Outgoing, Stop};
+use crate::handover::{Handover, Stop};
 use crate::intake::Intake;
 use crate::ledger::Settlement;
+use crate::room::Room;
 use adapters_sdk::disk;
 
 mod guard;
@@ -34,25 +34,21 @@ mod operations;
 mod sent;
 
 use guard::Guard;
-use operations::Operation;
+use operations::{Answered, Operation};
 use sent::SentList;
 
-/// Connections at one time.
-const CONNECTIONS_MAX: usize = 64;
-/// Packages in memory at one time.
-const PACKAGES_MAX: usize = 4;
-/// Time for the head of a call.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+/// Bytes of an answer that are sent at once.
+const PIECE_BYTES: usize = 64 * 1024;
 /// Time for a whole call.
 const CALL_TIME_MAX: Duration = Duration::from_secs(300);
-/// Time for calls at hand when the gateway drains.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What a hub is made of.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Its certificate; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// `systemid` of the system; any when it is not configured.
     pub system_id: Option<String>,
     /// How far the system's clock may be off, and how long a call is remembered.
@@ -73,8 +69,8 @@ pub(crate) struct HubServer {
     pub(crate) mailbox: Mailbox,
     guard: Guard,
     sent: SentList,
-    listener: TcpListener,
-    packages: Semaphore,
+    listener: Listener,
+    room: Room,
     shelf: Mutex<BTreeMap<DeliveryId, Shown>>,
 }
 
@@ -94,12 +90,11 @@ impl HubServer {
         config: ServerConfig,
         intake: Arc<Intake>,
         handover: Arc<Handover>,
+        room: Room,
         secret: hmac::Key,
         state: &std::path::Path,
     ) -> Result<Self, AdapterError> {
-        let failed = |fault: std::io::Error| AdapterError::Other(format!("listen {}: {fault}", config.address));
-        let listener = TcpListener::bind(config.address).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = Listener::bind(config.address, config.tls.as_ref())?;
         let settings = MailboxSettings {
             lease: config.confirm_within,
             shelf_time: config.poll_expected,
@@ -109,12 +104,12 @@ impl HubServer {
             guard: Guard::new(secret, config.system_id.clone(), config.clock_skew),
             sent: SentList::open(state)?,
             mailbox: Mailbox::new(settings),
-            packages: Semaphore::new(PACKAGES_MAX),
             shelf: Mutex::default(),
             config,
             intake,
             handover,
             listener,
+            room,
         })
     }
 
@@ -129,7 +124,7 @@ impl HubServer {
             Ok(Some(Settlement::Fetched(_) | Settlement::Sending(_)) | None) => {}
             Err(fault) => return Stop::Disk(fault).outcome(),
         }
-        let shown = match self.package(delivery).await {
+        let shown = match self.handover.package(delivery).await {
             Ok(outgoing) => Shown {
                 digest: Digest::of(&outgoing.bytes),
                 size: outgoing.bytes.len() as u64,
@@ -145,78 +140,34 @@ impl HubServer {
 
     /// Serves until the gateway drains.
     pub(crate) async fn serve(self: &Arc<Self>, door: Arc<dyn Door>) -> Result<(), AdapterError> {
-        let failed = |fault: std::io::Error| AdapterError::Other(format!("listen {}: {fault}", self.config.address));
-        let listener = self.listener.try_clone().and_then(tokio::net::TcpListener::from_std).map_err(failed)?;
-        let (connections, calls) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), TaskTracker::new());
-        let draining = CancellationToken::new();
-        loop {
-            let accepted = tokio::select! {
-                () = door.closed() => break,
-                accepted = accept(&listener, &connections) => accepted,
-            };
-            let Some((stream, permit)) = accepted else { continue };
-            let (hub, door, draining) = (self.clone(), door.clone(), draining.clone());
-            calls.spawn(async move {
-                hub.connection(stream, door, draining).await;
-                drop(permit);
-            });
-        }
-        self.mailbox.close();
-        draining.cancel();
-        calls.close();
-        if tokio::time::timeout(DRAIN_TIME_MAX, calls.wait()).await.is_err() {
-            tracing::warn!("calls of the system were broken off by the drain");
-        }
-        Ok(())
-    }
-
-    async fn connection(
-        self: &Arc<Self>,
-        stream: tokio::net::TcpStream,
-        door: Arc<dyn Door>,
-        draining: CancellationToken,
-    ) {
-        let hub = self.clone();
+        let (hub, calls) = (self.clone(), door.clone());
         let service = axum::Router::new().fallback(move |request: Request<Body>| {
-            let (hub, door) = (hub.clone(), door.clone());
+            let (hub, door) = (hub.clone(), calls.clone());
             async move { hub.call(request, door).await }
         });
-        let service = TowerToHyperService::new(service);
-        let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only();
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX).max_buf_size(64 * 1024);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = draining.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+        let closed = async {
+            door.closed().await;
+            self.mailbox.close();
         };
-        if let Err(fault) = ended {
-            tracing::debug!(%fault, "a connection of the system broke off");
-        }
+        self.listener.serve(service, closed).await
     }
 
     async fn call(self: &Arc<Self>, request: Request<Body>, door: Arc<dyn Door>) -> Response<Body> {
         let operation = request.uri().path().rsplit('/').next().and_then(Operation::parse);
         let Some(operation) = operation else {
-            return respond(StatusCode::NOT_FOUND, &Answer::fail("UNKNOWN_PATH", "no such path"));
+            let answer = Answer::fail("UNKNOWN_PATH", "không có dịch vụ này / no such path");
+            return respond((StatusCode::NOT_FOUND, answer).into());
         };
         if request.method() != Method::POST {
-            return respond(StatusCode::METHOD_NOT_ALLOWED, &Answer::fail("POST_ONLY", "every path is called by POST"));
+            let answer = Answer::fail("POST_ONLY", "mọi dịch vụ đều gọi bằng POST / every path is called by POST");
+            return respond((StatusCode::METHOD_NOT_ALLOWED, answer).into());
         }
         let answered =
             tokio::time::timeout(CALL_TIME_MAX, operations::run(self, operation, request, door.as_ref())).await;
-        let (status, answer) = answered
-            .unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, Answer::fail("TIMEOUT", "the call took too long")));
-        respond(status, &answer)
-    }
-
-    async fn package(&self, delivery: &Delivery) -> Result<Outgoing, Stop> {
-        let broken = |_| Stop::Disk(AdapterError::Other("the hub is closing".to_owned()));
-        let _permit = self.packages.acquire().await.map_err(broken)?;
-        self.handover.package(delivery).await
+        respond(answered.unwrap_or_else(|_| {
+            let answer = Answer::fail("TIMEOUT", "lời gọi kéo dài quá lâu / the call took too long");
+            (StatusCode::REQUEST_TIMEOUT, answer).into()
+        }))
     }
 
     async fn settlement(&self, id: DeliveryId) -> Result<Option<Settlement>, AdapterError> {
@@ -253,26 +204,17 @@ impl Drop for OnShelf<'_> {
     }
 }
 
-async fn accept(
-    listener: &tokio::net::TcpListener,
-    connections: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = connections.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, permit)),
-        Err(fault) => {
-            // Out of file descriptors, most often: it passes.
-            tracing::warn!(%fault, "a connection could not be accepted");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            None
-        }
-    }
-}
-
-fn respond(status: StatusCode, answer: &Answer) -> Response<Body> {
-    let body = serde_json::to_vec(answer).unwrap_or_default();
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
+fn respond(answered: Answered) -> Response<Body> {
+    let bytes = Bytes::from(serde_json::to_vec(&answered.answer).unwrap_or_default());
+    let size = header::HeaderValue::from(bytes.len());
+    // The memory of a package is given back when the last of it is on its way.
+    let pieces = stream::unfold((bytes, answered.room), |(mut bytes, room)| async move {
+        let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
+        (!piece.is_empty()).then(|| (Ok::<_, Infallible>(piece), (bytes, room)))
+    });
+    let mut response = Response::new(Body::from_stream(pieces));
+    *response.status_mut() = answered.status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CONTENT_LENGTH, size);
     response
 }

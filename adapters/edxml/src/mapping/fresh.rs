@@ -39,26 +39,25 @@ pub(crate) enum FreshError {
 }
 
 /// A package's bytes, and its DocumentId.
-pub(crate) fn fresh(source: Fresh<'_>, name: &dyn Fn(&str) -> String) -> Result<(Vec<u8>, KnownDocument), FreshError> {
+pub(crate) fn fresh(source: Fresh<'_>, organ: &dyn Fn(&str) -> Organ) -> Result<(Vec<u8>, KnownDocument), FreshError> {
     let content = source.envelope.content.as_ref().ok_or(FreshError::Content)?;
     match content {
-        Content::Document(_) | Content::Dossier(_) | Content::ChangeRequest(_) => Ok(document(source, content, name)),
-        Content::Status(said) => status(&source, &said.code, &said.description, said.at.and_then(instant), name),
+        Content::Document(_) | Content::Dossier(_) | Content::ChangeRequest(_) => Ok(document(source, content, organ)),
+        Content::Status(said) => status(&source, &said.code, &said.description, said.at.and_then(instant), organ),
         Content::ChangeAnswer(answer) => {
             let code = match answer.verdict() {
                 v1::ChangeVerdict::Agreed => CHANGE_AGREED,
                 v1::ChangeVerdict::Declined => CHANGE_DECLINED,
                 v1::ChangeVerdict::Unspecified => return Err(FreshError::Content),
             };
-            status(&source, code, &answer.reason, None, name)
+            status(&source, code, &answer.reason, None, organ)
         }
         Content::Opaque(_) => Err(FreshError::Content),
     }
 }
 
-fn document(source: Fresh<'_>, content: &Content, name: &dyn Fn(&str) -> String) -> (Vec<u8>, KnownDocument) {
+fn document(source: Fresh<'_>, content: &Content, organ: &dyn Fn(&str) -> Organ) -> (Vec<u8>, KnownDocument) {
     let envelope = source.envelope;
-    let organ = |code: &str| Organ { id: code.to_owned(), name: name(code) };
     let mut made = Document {
         from: organ(&envelope.from),
         to: envelope.to.iter().map(|to| organ(&to.agency)).collect(),
@@ -127,12 +126,11 @@ fn status(
     code: &str,
     description: &str,
     at: Option<Timestamp>,
-    name: &dyn Fn(&str) -> String,
+    organ: &dyn Fn(&str) -> Organ,
 ) -> Result<(Vec<u8>, KnownDocument), FreshError> {
     let about = source.answered.clone().ok_or(FreshError::Reference)?;
-    let from = &source.envelope.from;
     let made = Status {
-        from: Organ { id: from.clone(), name: name(from) },
+        from: organ(&source.envelope.from),
         response_for: ResponseFor { organ_id: source.recipient.clone(), ..response(&about) },
         code: code.to_owned(),
         description: description.to_owned(),

@@ -94,8 +94,42 @@ async fn a_hub_that_is_down_defers_and_one_that_refuses_is_final() {
     let sent = commune.send(&to_department).await.unwrap();
     assert!(hub.wait_until(|held| held.iter().any(|one| one.document_id == sent.document_id)).await);
     post.settled(1).await;
-    hub.fault(HubFaults { refusals: 1, ..HubFaults::default() });
+    // What a hub says once may pass; what it says again and again it means.
+    hub.fault(HubFaults { refusals: 4, ..HubFaults::default() });
+    let sent = commune.send(&to_department).await.unwrap();
+    assert!(hub.wait_until(|held| held.iter().any(|one| one.document_id == sent.document_id)).await);
+    hub.fault(HubFaults { refusals: 5, ..HubFaults::default() });
     commune.send(&to_department).await.unwrap();
-    let outcome = post.settled(2).await.remove(1);
-    assert!(matches!(&outcome, Outcome::Refused { detail, .. } if detail.contains("E42")), "{outcome:?}");
+    let is_refused = |outcome: &Outcome| matches!(outcome, Outcome::Refused { detail, .. } if detail.contains("E42"));
+    post.until(|post| post.outcomes().iter().any(is_refused)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_the_hub_gives_broken_is_asked_for_ever_more_seldom_and_told_to_the_operator() {
+    let (post, hub, commune, _adapters) = stage().await;
+    hub.put_broken(code(COMMUNE), from_department("x"));
+    hub.put(code(COMMUNE), from_department("y"));
+    commune.wait_for_paper("y", "0").await.unwrap();
+    for number in 0..12 {
+        let id = format!("z{number}");
+        hub.put(code(COMMUNE), from_department(&id));
+        commune.wait_for_paper(&id, "0").await.unwrap();
+    }
+    let asked = hub.journal()[0].fetches;
+    assert!((1..12).contains(&asked), "asked for {asked} times in more than 12 rounds");
+    let names: Vec<_> = std::fs::read_dir(post.path(DEPARTMENT).join("quarantine")).unwrap().collect();
+    assert_eq!(names.len(), 1, "the reason");
+    let reason = std::fs::read_to_string(names[0].as_ref().unwrap().path()).unwrap();
+    assert!(reason.starts_with("HUB_PACKAGE_UNREADABLE") && reason.contains("Tiếng Việt"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_cannot_be_asked_what_it_has_gets_nothing_for_the_moment() {
+    let (post, hub, commune, _adapters) = stage().await;
+    hub.fault(HubFaults { lists_fail: 1, lost_answers: 1, ..HubFaults::default() });
+    let to_department = Paper { to: vec![code(DEPARTMENT).to_owned()], ..Paper::default() };
+    let sent = commune.send(&to_department).await.unwrap();
+    assert_eq!(post.settled(1).await[0], Outcome::Taken { receipt: None });
+    let held = hub.journal().into_iter().filter(|one| one.document_id == sent.document_id).count();
+    assert_eq!(held, 1, "a lost answer is found out by what was seen before");
 }

@@ -74,6 +74,20 @@ async fn what_will_not_do_lies_in_quarantine_with_its_reason_and_what_is_busy_wa
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_too_large_are_kept_each_by_itself_though_they_have_one_name() {
+    let post = Post::new();
+    let _adapter = post.open(COMMUNE, &format!("{FOLDER}\npackage_bytes_max = 1024")).await;
+    let (outgoing, quarantine) = (post.path(COMMUNE).join("outgoing"), post.path(COMMUNE).join("quarantine"));
+    for letter in ["a", "b"] {
+        std::fs::write(outgoing.join("lớn.edxml"), letter.repeat(2_000)).unwrap();
+        post.until(|_| files(&outgoing).is_empty()).await;
+    }
+    let kept = files(&quarantine);
+    let packages: Vec<&String> = kept.iter().filter(|name| name.ends_with(".edxml")).collect();
+    assert_eq!((packages.len(), kept.len()), (2, 4), "{kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_and_a_restart_make_one_envelope() {
     let post = Post::new();
     let adapter = post.open(COMMUNE, FOLDER).await;

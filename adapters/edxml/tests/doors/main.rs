@@ -3,5 +3,6 @@
 
 mod client;
 mod folder;
+mod fresh;
 mod server;
 mod stage;

@@ -152,9 +152,13 @@ async fn a_rejection_is_a_refusal_for_good() {
     };
     let mut department = Dms::new(options);
     department.start();
-    commune.send(&to_department()).await.unwrap();
+    let sent = commune.send(&to_department()).await.unwrap();
     let outcome = post.settled(1).await.remove(0);
     assert!(matches!(outcome, Outcome::Refused { reason: Reason::AdapterRefused, .. }), "{outcome:?}");
+    let mut commune = commune;
+    commune.start();
+    let told = commune.wait_for_status(&sent.document_id, "02").await.unwrap();
+    assert_eq!((told.seen.from.as_str(), told.seen.answered.as_str()), (code(DEPARTMENT), code(COMMUNE)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,6 +232,9 @@ async fn calls_are_let_in_only_signed_in_time_for_an_own_agency_and_changing_one
         hub.sign("updateStatus", &[("from", own), ("docId", &"0".repeat(32)), ("status", "done")], Bytes::new());
     assert_eq!(failed(update.clone()).await, "NOT_HERE");
     assert_eq!(failed(update).await, "REPLAYED");
+    let fetch = hub.sign("getEdoc", &[("from", own), ("docId", &"0".repeat(32))], Bytes::new());
+    assert_eq!(failed(fetch.clone()).await, "NOT_HERE");
+    assert_eq!(failed(fetch).await, "REPLAYED", "what is overheard fetches no paper");
     let mut send = hub.sign("sendEdoc", &[("from", own)], Bytes::from_static(b"<a/>"));
     send.body = Bytes::from_static(b"<b/>");
     assert_eq!(failed(send).await, "HASH_FILE");

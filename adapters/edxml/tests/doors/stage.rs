@@ -196,6 +196,34 @@ impl Post {
         Ok(Submitted { key, receipt: Bytes::from_static(b"receipt"), duplicate })
     }
 
+    /// Lets an agency's own system send an envelope that never was a package.
+    pub fn write(
+        self: &Arc<Self>,
+        from: &str,
+        mut envelope: v1::Envelope,
+        files: &[(&str, &'static [u8])],
+    ) -> EnvelopeKey {
+        use adapters_sdk::seal::describe::wire_time;
+        for (name, bytes) in files {
+            let digest = Digest::of(bytes);
+            self.parts.lock().unwrap().insert(digest, Bytes::from_static(bytes));
+            envelope.parts.push(v1::Part {
+                name: (*name).to_owned(),
+                media_type: "application/pdf".to_owned(),
+                size: bytes.len() as u64,
+                sha256: digest.0.to_vec().into(),
+                role: String::new(),
+            });
+        }
+        envelope.schema = gateway_model::envelope::ENVELOPE_SCHEMA.to_owned();
+        envelope.from = from.to_owned();
+        envelope.created_at = Some(wire_time(now()));
+        envelope.expires_at = Some(wire_time(now().plus(Duration::from_secs(86_400))));
+        envelope.priority = v1::Priority::Normal.into();
+        let signed = v1::SignedEnvelope { envelope: envelope.encode_to_vec().into(), signatures: Vec::new() };
+        self.accept(from, signed.encode_to_vec().into()).unwrap().key
+    }
+
     /// Delivers until it is settled, as an engine does.
     pub fn send(self: &Arc<Self>, to: &str, key: &EnvelopeKey, signed: &Bytes, bytes: &Bytes) {
         let agency = [COMMUNE, DEPARTMENT, PROVINCE].into_iter().find(|agency| code(agency) == to || *agency == to);

@@ -8,7 +8,8 @@ use aws_lc_rs::hmac;
 use gateway_model::Timestamp;
 use http::{HeaderMap, StatusCode};
 
-use super::super::{Answer, Parameters, SERVICE, timestamp};
+use super::super::{Answer, HeaderFault, Parameters, SERVICE, timestamp};
+use super::operations::Answered;
 
 /// Calls remembered; beyond that the door is busy.
 const CALLS_MAX: usize = 100_000;
@@ -41,6 +42,12 @@ pub(super) struct Denied {
     pub answer: Box<Answer>,
 }
 
+impl From<Denied> for Answered {
+    fn from(denied: Denied) -> Self {
+        (denied.status, *denied.answer).into()
+    }
+}
+
 impl Denied {
     fn new(status: StatusCode, code: &str, words: &str) -> Self {
         Self { status, answer: Box::new(Answer::fail(code, words)) }
@@ -57,25 +64,28 @@ impl Guard {
         let refuse = |code: &str, words: &str| Err(Denied::new(StatusCode::UNAUTHORIZED, code, words));
         let (parameters, hash) = match Parameters::verify(headers, &self.secret) {
             Ok(read) => read,
-            Err(fault) => return refuse("UNAUTHORIZED", &fault.to_string()),
+            Err(fault) => return refuse("UNAUTHORIZED", words(fault)),
         };
         let Some(at) = timestamp(parameters.text("timestamp")) else {
-            return refuse("TIMESTAMP", "timestamp is missing or not ddMMyyyy'T'HHmmss+SSSS");
+            let words = "timestamp thiếu hoặc không đúng dạng / timestamp is missing or not ddMMyyyy'T'HHmmss+SSSS";
+            return refuse("TIMESTAMP", words);
         };
         if at.since(now).max(now.since(at)) > self.skew {
-            return refuse("TIMESTAMP", "timestamp is too far from our clock; set the clock of the system");
+            let words =
+                "timestamp lệch quá xa, hãy chỉnh đồng hồ hệ thống / timestamp is too far off; set the system's clock";
+            return refuse("TIMESTAMP", words);
         }
         if self.system_id.as_deref().is_some_and(|id| id != parameters.text("systemid")) {
-            return refuse("SYSTEM", "systemid is not the one of this door");
+            return refuse("SYSTEM", "systemid không đúng / systemid is not the one of this door");
         }
         let service = parameters.text("servicetype");
         if !service.is_empty() && !service.eq_ignore_ascii_case(SERVICE) {
-            return refuse("SERVICE", "servicetype is not eDoc");
+            return refuse("SERVICE", "servicetype không phải eDoc / servicetype is not eDoc");
         }
         Ok(Call { parameters, hash })
     }
 
-    /// Refuses a call that changes something when it was seen before. There is no nonce in the protocol: the hash of the headers, which
+    /// Refuses a call that changes something, or gives a paper away, when it was seen before. There is no nonce in the protocol: the hash of the headers, which
     /// cover the time of the call, is one.
     pub(super) fn once(&self, call: &Call, now: Timestamp) -> Result<(), Denied> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,14 +96,24 @@ impl Guard {
             }
         }
         if seen.hashes.contains(&call.hash) {
-            return Err(Denied::new(StatusCode::OK, "REPLAYED", "this very call was made before; sign it anew"));
+            let words = "lời gọi này đã được dùng, hãy ký lại / this very call was made before; sign it anew";
+            return Err(Denied::new(StatusCode::OK, "REPLAYED", words));
         }
         if seen.order.len() >= CALLS_MAX {
-            return Err(Denied::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", "too many calls; come again later"));
+            let words = "quá nhiều lời gọi, hãy thử lại sau / too many calls; come again later";
+            return Err(Denied::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", words));
         }
         seen.hashes.insert(call.hash.clone());
         seen.order.push_back((now, call.hash.clone()));
         Ok(())
+    }
+}
+
+fn words(fault: HeaderFault) -> &'static str {
+    match fault {
+        HeaderFault::Malformed => "thiếu tiêu đề của giao thức / a header of the protocol is missing or unreadable",
+        HeaderFault::Unsigned => "hash-header không đúng / hash-header does not verify",
+        HeaderFault::NotCovered => "có tiêu đề chưa được ký hoặc khác nội dung đã ký / a header is not what was signed",
     }
 }
 

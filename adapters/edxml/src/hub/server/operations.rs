@@ -9,9 +9,9 @@ use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use gateway_model::Digest;
 use gateway_model::id::{AgencyId, DeliveryId};
 use gateway_model::language::Language;
+use gateway_model::{Digest, Refusal};
 use http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -21,12 +21,15 @@ use super::{HubServer, multipart};
 use crate::format::local_time_text;
 use crate::intake::NotIn;
 use crate::ledger::Settlement;
+use crate::room::Taken;
 use adapters_sdk::disk;
 
 /// Packages that lie ready for one agency.
 const READY_MAX: usize = 32;
 /// What the framing of a multipart adds at most.
 const FRAME_BYTES_MAX: u64 = 64 * 1024;
+/// What is wrong with a docId.
+const DOC_ID: &str = "docId không do trục này cấp / docId is none of ours";
 /// A repeated call and a late one wait so long for the store.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(20);
 
@@ -63,7 +66,18 @@ impl Operation {
     }
 }
 
-type Answered = (StatusCode, Answer);
+/// An answer, and the memory of the package in it.
+pub(super) struct Answered {
+    pub status: StatusCode,
+    pub answer: Answer,
+    pub room: Option<Taken>,
+}
+
+impl From<(StatusCode, Answer)> for Answered {
+    fn from((status, answer): (StatusCode, Answer)) -> Self {
+        Self { status, answer, room: None }
+    }
+}
 
 /// Checks a call and does it.
 pub(super) async fn run(
@@ -74,31 +88,33 @@ pub(super) async fn run(
 ) -> Answered {
     let call = match hub.guard.check(request.headers(), door.now()) {
         Ok(call) => call,
-        Err(denied) => return (denied.status, *denied.answer),
+        Err(denied) => return denied.into(),
     };
     let from = call.parameters.text("from");
     let Some(agency) = hub.intake.organs.served(from).map(|organ| organ.agency.clone()) else {
-        return no("FROM_FOREIGN", "from is no agency of this system");
+        return no("FROM_FOREIGN", "from không phải cơ quan của hệ thống này / from is no agency of this system");
     };
     let done = match operation {
         Operation::SendEdoc => send(hub, &call, request, door).await,
         Operation::ReceivedList => Ok(list(hub, &call, &agency).await),
         Operation::SentList => Ok(yes(sent_list(hub, &agency))),
-        Operation::GetEdoc => fetch(hub, &call, &agency).await,
-        Operation::UpdateStatus => match hub.guard.once(&call, door.now()) {
+        // What is overheard shall not fetch a paper again, nor settle it.
+        Operation::GetEdoc | Operation::UpdateStatus => match hub.guard.once(&call, door.now()) {
+            Ok(()) if operation == Operation::GetEdoc => fetch(hub, &call, &agency).await,
             Ok(()) => update(hub, &call, &agency).await,
-            Err(denied) => return (denied.status, *denied.answer),
+            Err(denied) => return denied.into(),
         },
         Operation::CountReceiveEdoc => Ok(count(hub, &agency, false).await),
         Operation::CountReceiveStatus => Ok(count(hub, &agency, true).await),
         Operation::Agencies => Ok(yes(agencies(hub))),
         Operation::RegisterAgency | Operation::DeleteAgency => {
-            Ok(no("DIRECTORY_SIGNED", "agencies are entered in the signed directory, not here"))
+            let words = "cơ quan được ghi trong danh bạ có ký số, không ghi tại đây / agencies are entered in the signed directory";
+            Ok(no("DIRECTORY_SIGNED", words))
         }
     };
     done.unwrap_or_else(|fault| {
         tracing::error!(%fault, "a call of the system could not be done");
-        (StatusCode::SERVICE_UNAVAILABLE, Answer::fail("UNAVAILABLE", "come again later"))
+        unavailable()
     })
 }
 
@@ -108,14 +124,16 @@ async fn send(
     request: Request<Body>,
     door: &dyn Door,
 ) -> Result<Answered, AdapterError> {
-    let Ok(_permit) = hub.packages.acquire().await else { return Ok(no("UNAVAILABLE", "the hub is closing")) };
+    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|size| size.to_str().ok()?.parse().ok());
+    let _room = hub.room.take(said.unwrap_or(hub.intake.limits.package_bytes_max)).await?;
     let package = match read_package(hub, request).await {
         Ok(package) => package,
         Err(refused) => return Ok(refused),
     };
     let digest = Digest::of(&package).to_string();
     if !call.parameters.text("hash-file").eq_ignore_ascii_case(&digest) {
-        return Ok(no("HASH_FILE", "hash-file is not the SHA-256 of the package"));
+        let words = "hash-file không phải SHA-256 của gói tin / hash-file is not the SHA-256 of the package";
+        return Ok(no("HASH_FILE", words));
     }
     let from = call.parameters.text("from").to_owned();
     // The same package again gets the same answer: nothing here needs to be kept from being repeated.
@@ -123,12 +141,17 @@ async fn send(
     let done = match brought {
         Ok(done) => done,
         Err(NotIn::Defect(fault)) => {
-            return Ok(no(fault.defect.code(), &format!("{} ({})", fault.defect.message(Language::Vi), fault.place)));
+            tracing::warn!(defect = %fault.defect, place = %fault.place, sha256 = %digest, "a package of the system will not do");
+            let (vi, en) = (fault.defect.message(Language::Vi), fault.defect.message(Language::En));
+            return Ok(no(fault.defect.code(), &format!("{vi} / {en} ({})", fault.place)));
         }
-        Err(NotIn::Refused(refusal)) => return Ok(no(refusal.reason.code(), &refusal.in_words(Language::Vi))),
+        Err(NotIn::Refused(refusal)) => {
+            tracing::warn!(reason = %refusal.reason, sha256 = %digest, "a package of the system was refused");
+            return Ok(no(refusal.reason.code(), &both(&refusal)));
+        }
         Err(NotIn::Busy(refusal)) => {
-            let answer = Answer::fail(refusal.reason.code(), refusal.in_words(Language::Vi));
-            return Ok((StatusCode::SERVICE_UNAVAILABLE, answer));
+            let answer = Answer::fail(refusal.reason.code(), both(&refusal));
+            return Ok((StatusCode::SERVICE_UNAVAILABLE, answer).into());
         }
     };
     if !done.is_repeat {
@@ -152,7 +175,12 @@ async fn send(
         let hub = hub.clone();
         disk::run(move || items.into_iter().try_for_each(|item| hub.sent.push(item))).await??;
     }
-    Ok((StatusCode::OK, Answer { doc_id: Some(done.envelope_id), ..Answer::ok() }))
+    Ok((StatusCode::OK, Answer { doc_id: Some(done.envelope_id), ..Answer::ok() }).into())
+}
+
+/// Both languages: whether a clerk or a technician reads it, nobody knows.
+fn both(refusal: &Refusal) -> String {
+    format!("{} / {}", refusal.in_words(Language::Vi), refusal.in_words(Language::En))
 }
 
 async fn read_package(hub: &HubServer, request: Request<Body>) -> Result<Bytes, Answered> {
@@ -166,8 +194,8 @@ async fn read_package(hub: &HubServer, request: Request<Body>) -> Result<Bytes, 
     let is_form = content_type.to_ascii_lowercase().starts_with("multipart/");
     let room = usize::try_from(bytes_max + if is_form { FRAME_BYTES_MAX } else { 0 }).unwrap_or(usize::MAX);
     let too_large = |_| {
-        let words = format!("the package has more than {bytes_max} bytes, or broke off");
-        (StatusCode::PAYLOAD_TOO_LARGE, Answer::fail("EDXML_TOO_LARGE", words))
+        let words = format!("gói tin lớn hơn {bytes_max} byte hoặc bị ngắt / the package has more bytes, or broke off");
+        Answered::from((StatusCode::PAYLOAD_TOO_LARGE, Answer::fail("EDXML_TOO_LARGE", words)))
     };
     let body = axum::body::to_bytes(request.into_body(), room).await.map_err(too_large)?;
     if !is_form {
@@ -175,7 +203,7 @@ async fn read_package(hub: &HubServer, request: Request<Body>) -> Result<Bytes, 
     }
     match multipart::file(&content_type, &body) {
         Some(file) => Ok(body.slice_ref(file)),
-        None => Err(no("MULTIPART", "the form has no file")),
+        None => Err(no("MULTIPART", "biểu mẫu không có tệp / the form has no file")),
     }
 }
 
@@ -229,7 +257,7 @@ fn agencies(hub: &HubServer) -> Value {
 
 async fn fetch(hub: &HubServer, call: &Call, agency: &AgencyId) -> Result<Answered, AdapterError> {
     let Some(id) = DeliveryId::parse(call.parameters.text("docid")) else {
-        return Ok(no("DOC_ID", "docId is none of ours"));
+        return Ok(no("DOC_ID", DOC_ID));
     };
     if !is_theirs(hub, id, agency).await? {
         return Ok(not_here());
@@ -237,13 +265,16 @@ async fn fetch(hub: &HubServer, call: &Call, agency: &AgencyId) -> Result<Answer
     // Remembered first: a confirmation that comes after the lease has run out then still counts.
     hub.settle_if_open(id, Settlement::Fetched(agency.to_string())).await?;
     let Some(taken) = hub.mailbox.pick(agency.as_str(), id) else { return Ok(not_here()) };
-    match hub.package(&taken.delivery).await {
-        Ok(outgoing) => Ok(yes(Value::String(STANDARD.encode(&outgoing.bytes)))),
+    match hub.handover.package(&taken.delivery).await {
+        Ok(outgoing) => {
+            let answered = yes(Value::String(STANDARD.encode(&outgoing.bytes)));
+            Ok(Answered { room: Some(outgoing.room), ..answered })
+        }
         Err(stop) => {
             tracing::warn!(%stop, "a package cannot be made for the system now");
             let failure = failure("PACKAGE", "the package could not be made", true);
             settled(hub.mailbox.fail(id, taken.token, failure)).await;
-            Ok((StatusCode::SERVICE_UNAVAILABLE, Answer::fail("UNAVAILABLE", "come again later")))
+            Ok(unavailable())
         }
     }
 }
@@ -259,17 +290,20 @@ async fn is_theirs(hub: &HubServer, id: DeliveryId, agency: &AgencyId) -> Result
 
 async fn update(hub: &HubServer, call: &Call, agency: &AgencyId) -> Result<Answered, AdapterError> {
     let Some(id) = DeliveryId::parse(call.parameters.text("docid")) else {
-        return Ok(no("DOC_ID", "docId is none of ours"));
+        return Ok(no("DOC_ID", DOC_ID));
     };
     let Some(confirmation) = Confirmation::parse(call.parameters.text("status")) else {
-        return Ok(no("STATUS", "status is none of inbox, processing, acceptance, rejection, done, fail"));
+        let words =
+            "status không thuộc danh mục / status is none of inbox, processing, acceptance, rejection, done, fail";
+        return Ok(no("STATUS", words));
     };
     match (hub.settlement(id).await?, confirmation) {
         (Some(Settlement::Taken), Confirmation::Taken) | (Some(Settlement::Refused(_)), Confirmation::Rejected) => {
-            return Ok((StatusCode::OK, Answer { doc_id: Some(id.to_string()), ..Answer::ok() }));
+            return Ok((StatusCode::OK, Answer { doc_id: Some(id.to_string()), ..Answer::ok() }).into());
         }
         (Some(Settlement::Taken | Settlement::Refused(_)), _) => {
-            return Ok(no("SETTLED", "the package was confirmed otherwise before"));
+            let words = "gói tin đã được xác nhận khác trước đó / the package was confirmed otherwise before";
+            return Ok(no("SETTLED", words));
         }
         (Some(Settlement::Fetched(by)), _) if by == agency.as_str() => {}
         (Some(Settlement::Fetched(_) | Settlement::Sending(_)) | None, _) => return Ok(not_here()),
@@ -294,7 +328,7 @@ async fn update(hub: &HubServer, call: &Call, agency: &AgencyId) -> Result<Answe
     if let Some(settling) = settling {
         settled(settling).await;
     }
-    Ok((StatusCode::OK, Answer { doc_id: Some(id.to_string()), ..Answer::ok() }))
+    Ok((StatusCode::OK, Answer { doc_id: Some(id.to_string()), ..Answer::ok() }).into())
 }
 
 /// What the system says by `updateStatus`.
@@ -345,13 +379,17 @@ async fn settled(settling: Result<Settling, NotHeld>) {
 }
 
 fn yes(data: Value) -> Answered {
-    (StatusCode::OK, Answer { data: Some(data), ..Answer::ok() })
+    (StatusCode::OK, Answer { data: Some(data), ..Answer::ok() }).into()
 }
 
 fn no(code: &str, words: &str) -> Answered {
-    (StatusCode::OK, Answer::fail(code, words))
+    (StatusCode::OK, Answer::fail(code, words)).into()
 }
 
 fn not_here() -> Answered {
-    no("NOT_HERE", "no such package lies ready; list again")
+    no("NOT_HERE", "không có gói tin này, hãy lấy lại danh sách / no such package lies ready; list again")
+}
+
+fn unavailable() -> Answered {
+    (StatusCode::SERVICE_UNAVAILABLE, Answer::fail("UNAVAILABLE", "hãy thử lại sau / come again later")).into()
 }
