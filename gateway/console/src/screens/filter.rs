@@ -12,7 +12,7 @@ use crate::show::{state, text, time};
 use crate::words::{Word, list as w};
 
 /// The names that a filter has in an address, in the order of the form.
-const NAMES: [&str; 8] = ["q", "state", "sender", "recipient", "reason", "destination", "since", "until"];
+const NAMES: [&str; 7] = ["q", "state", "sender", "recipient", "reason", "since", "until"];
 
 /// A filter, read.
 #[derive(Clone, PartialEq, Debug)]
@@ -52,7 +52,6 @@ impl Filter {
             sender: text("sender"),
             recipient: text("recipient"),
             reason: text("reason").to_uppercase(),
-            destination: text("destination"),
             ..Default::default()
         };
         let mut unread = Vec::new();
@@ -150,7 +149,6 @@ fn name_words(name: &str) -> Word {
         "sender" => w::SENDER,
         "recipient" => w::RECIPIENT,
         "reason" => w::REASON,
-        "destination" => w::DESTINATION,
         "since" => w::SINCE,
         _ => w::UNTIL,
     }

@@ -68,7 +68,6 @@ fn numbers(status: &v1::GetStatusResponse, now: Timestamp, l: Language) -> Marku
             (tile(w::HELD.of(l), &count(status.held), if status.held > 0 { "warn" } else { "" }))
             (tile(w::ENVELOPES.of(l), &count(status.envelopes), ""))
             (tile(w::DISK.of(l), &number::bytes(status.free_bytes, l), ""))
-            (tile(w::REGISTER_BEHIND.of(l), &count(status.register_behind), if status.register_behind > 10_000 { "warn" } else { "" }))
         }
         dl.facts.card {
             div { dt { (w::STARTED.of(l)) } dd { (time::moment(status.started_at.as_ref(), l)) } }

@@ -174,7 +174,8 @@ fn is_late(custody: &v1::CaseCustody) -> bool {
         | v1::CaseStanding::InWork
         | v1::CaseStanding::Early
         | v1::CaseStanding::OnTime
-        | v1::CaseStanding::Paused => false,
+        | v1::CaseStanding::Paused
+        | v1::CaseStanding::Ended => false,
     }
 }
 

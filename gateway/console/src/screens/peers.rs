@@ -118,20 +118,31 @@ fn workers(workers: &[v1::WorkerState], l: Language) -> Markup {
             div.scroll tabindex="0" role="region" aria-label=(w::WORKERS_CAPTION.of(l)) {
                 table {
                     caption { (w::WORKERS_CAPTION.of(l)) }
-                    thead { tr { @for word in [w::INSTANCE, w::VERSION, w::SYSTEM, w::LAST_POLL, w::LEASES] { th scope="col" { (word.of(l)) } } } }
-                    tbody {
-                        @for worker in workers {
-                            tr {
-                                th scope="row" { (code(&worker.instance)) }
-                                td { (safe_or_dash(&worker.version)) }
-                                td { (code_or_dash(&worker.system)) }
-                                td { (time::moment(worker.last_poll_at.as_ref(), l)) }
-                                td.number { (worker.leases) }
-                            }
-                        }
-                    }
+                    thead { tr {
+                        @for word in [w::INSTANCE, w::VERSION, w::SYSTEM, w::QUEUE, w::LAST_POLL, w::HEARD, w::LEASES] { th scope="col" { (word.of(l)) } }
+                    } }
+                    tbody { @for worker in workers { (one_worker(worker, l)) } }
                 }
             }
+        }
+    }
+}
+
+fn one_worker(worker: &v1::WorkerState, l: Language) -> Markup {
+    html! {
+        tr {
+            th scope="row" {
+                (code(&worker.instance))
+                @if worker.draining { br; (state::badge("plain", Icon::Pause, w::DRAINING, l)) }
+                @if !worker.problems.is_empty() { br; (state::badge("bad", Icon::Warning, w::PROBLEMS, l)) }
+                @for problem in &worker.problems { br; small { (safe(problem)) } }
+            }
+            td { (safe_or_dash(&worker.name)) " " (safe(&worker.version)) }
+            td { (code_or_dash(&worker.system)) }
+            td { (code_or_dash(&worker.queue)) }
+            td { (time::moment(worker.last_poll_at.as_ref(), l)) }
+            td { (time::moment(worker.heard_at.as_ref(), l)) }
+            td.number { (worker.leases) }
         }
     }
 }

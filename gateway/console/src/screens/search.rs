@@ -82,9 +82,7 @@ fn form(filter: &Filter, l: Language) -> Markup {
                     @for (name, word) in [("sender", w::SENDER), ("recipient", w::RECIPIENT)] {
                         label { span { (word.of(l)) } input type="text" name=(name) value=(fields.first(name)) maxlength="64" placeholder=(w::AGENCY_HINT.of(l)); }
                     }
-                    @for (name, word) in [("reason", w::REASON), ("destination", w::DESTINATION)] {
-                        label { span { (word.of(l)) } input type="text" name=(name) value=(fields.first(name)) maxlength="80"; }
-                    }
+                    label { span { (w::REASON.of(l)) } input type="text" name="reason" value=(fields.first("reason")) maxlength="80"; }
                     @for (name, word) in [("since", w::SINCE), ("until", w::UNTIL)] {
                         label { span { (word.of(l)) } input type="date" name=(name) value=(fields.first(name)); }
                     }

@@ -116,13 +116,9 @@ fn who(group: &v1::StuckGroup) -> Markup {
 
 /// The search that finds what waits for this cause.
 fn deliveries(group: &v1::StuckGroup) -> String {
-    let reason = group.reason.as_str();
-    match group.cause() {
-        v1::StuckCause::Refused => {
-            let recipient = group.destination.strip_prefix("agency:").unwrap_or_default();
-            address("/search", &[("state", "refused"), ("reason", reason), ("recipient", recipient)])
-        }
-        v1::StuckCause::Held => address("/search", &[("state", "held"), ("reason", reason)]),
+    let state = match group.cause() {
+        v1::StuckCause::Refused => "refused",
+        v1::StuckCause::Held => "held",
         v1::StuckCause::PeerDown
         | v1::StuckCause::AdapterError
         | v1::StuckCause::NotPickedUp
@@ -131,11 +127,13 @@ fn deliveries(group: &v1::StuckGroup) -> String {
         | v1::StuckCause::ReceiptOverdue
         | v1::StuckCause::Paused
         | v1::StuckCause::Gateway
-        | v1::StuckCause::Unspecified => {
-            // What waits for a closed destination need not have been tried, and then has no reason yet.
-            let reason = if group.destination.is_empty() { reason } else { "" };
-            address("/search", &[("destination", &group.destination), ("reason", reason)])
-        }
+        | v1::StuckCause::Unspecified => "",
+    };
+    match group.destination.strip_prefix("agency:") {
+        // What waits for an agency need not have been tried, and then has no reason yet.
+        Some(recipient) if state.is_empty() => address("/search", &[("state", "waiting"), ("recipient", recipient)]),
+        Some(recipient) => address("/search", &[("state", state), ("recipient", recipient), ("reason", &group.reason)]),
+        None => address("/search", &[("state", state), ("reason", &group.reason)]),
     }
 }
 
@@ -152,9 +150,9 @@ mod tests {
             ..Default::default()
         };
         let check = |cause, destination, place| assert_eq!(deliveries(&group(cause, destination)), place);
-        check(v1::StuckCause::PeerDown, "gateway:gw-tinh", "/search?destination=gateway%3Agw-tinh");
-        check(v1::StuckCause::Refused, "agency:h99.21", "/search?state=refused&reason=X_Y&recipient=h99.21");
-        check(v1::StuckCause::Held, "agency:h99.21", "/search?state=held&reason=X_Y");
-        check(v1::StuckCause::Gateway, "", "/search?reason=X_Y");
+        check(v1::StuckCause::PeerDown, "gateway:gw-tinh", "/search?reason=X_Y");
+        check(v1::StuckCause::NotPickedUp, "agency:h99.21", "/search?state=waiting&recipient=h99.21");
+        check(v1::StuckCause::Refused, "agency:h99.21", "/search?state=refused&recipient=h99.21&reason=X_Y");
+        check(v1::StuckCause::Held, "", "/search?state=held&reason=X_Y");
     }
 }

@@ -1,5 +1,7 @@
 //! Everything that happened to one file, document or envelope: the ladder, who holds it, what machines did, what agencies said.
 
+use std::collections::HashSet;
+
 use axum::response::Response;
 use gateway_model::language::Language;
 use maud::{Markup, html};
@@ -51,7 +53,7 @@ pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response,
             (picture(&known, l))
             (statuses(&timeline, l))
             @if let Some(custody) = &timeline.custody { (custody::table(custody, l)) }
-            (envelopes(&timeline, &peers, &visit))
+            (envelopes(&timeline, &peers, &here, &visit))
             (events::table(&told, timeline.cut, l))
             (sources(&timeline.sources, l))
         }
@@ -98,8 +100,12 @@ fn picture(known: &Known<'_>, l: Language) -> Markup {
 
 /// What agencies said: never in the same block as what machines did.
 fn statuses(timeline: &v1::TimelineResponse, l: Language) -> Markup {
-    let said: Vec<&v1::EnvelopeSummary> =
-        timeline.envelopes.iter().filter(|envelope| envelope.kind == "status").collect();
+    let mut seen = HashSet::new();
+    let said: Vec<&v1::EnvelopeSummary> = timeline
+        .envelopes
+        .iter()
+        .filter(|envelope| envelope.kind == "status" && seen.insert((&envelope.sender, &envelope.envelope_id)))
+        .collect();
     let latest = timeline.custody.as_ref().filter(|custody| !custody.business_status.is_empty());
     html! {
         section.card.business-block #statuses data-region="" aria-labelledby="statuses-title" {
@@ -112,8 +118,9 @@ fn statuses(timeline: &v1::TimelineResponse, l: Language) -> Markup {
             @if !said.is_empty() {
                 ol.said {
                     @for envelope in said {
+                        @let at = envelope.said_at.as_ref().or(envelope.made_at.as_ref()).or(envelope.accepted_at.as_ref());
                         li {
-                            (time::moment(envelope.accepted_at.as_ref(), l)) " "
+                            (time::moment(at, l)) " "
                             (state::business(&envelope.code, l)) " · " (w::SAID_BY.of(l)) " " (code(&envelope.sender))
                             @if !envelope.subject.is_empty() { " · " (safe(&envelope.subject)) }
                         }
@@ -124,43 +131,72 @@ fn statuses(timeline: &v1::TimelineResponse, l: Language) -> Markup {
     }
 }
 
-fn envelopes<D: OperateService>(timeline: &v1::TimelineResponse, peers: &[v1::PeerState], visit: &Visit<D>) -> Markup {
+/// Each envelope once, with what each gateway that told of it has to deliver.
+fn envelopes<D: OperateService>(
+    timeline: &v1::TimelineResponse,
+    peers: &[v1::PeerState],
+    here: &str,
+    visit: &Visit<D>,
+) -> Markup {
     let l = visit.look.language;
+    let mut grouped: Vec<Vec<&v1::EnvelopeSummary>> = Vec::new();
+    for envelope in &timeline.envelopes {
+        let same = |group: &&mut Vec<&v1::EnvelopeSummary>| {
+            group[0].envelope_id == envelope.envelope_id && group[0].sender == envelope.sender
+        };
+        match grouped.iter_mut().find(same) {
+            Some(group) => group.push(envelope),
+            None => grouped.push(vec![envelope]),
+        }
+    }
     html! {
         section.card #envelopes data-region="" aria-labelledby="envelopes-title" {
             h2 #envelopes-title { (w::ENVELOPES.of(l)) }
-            @for envelope in &timeline.envelopes { (one_envelope(envelope, peers, visit)) }
+            @for told in &grouped {
+                article.envelope {
+                    (about(told[0], l))
+                    @if told.iter().any(|envelope| !envelope.deliveries.is_empty()) { (deliveries(told, peers, here, visit)) }
+                }
+            }
         }
     }
 }
 
-fn one_envelope<D: OperateService>(
-    envelope: &v1::EnvelopeSummary,
+fn about(envelope: &v1::EnvelopeSummary, l: Language) -> Markup {
+    let place = address("/timeline", &[("sender", &envelope.sender), ("envelope_id", &envelope.envelope_id)]);
+    html! {
+        h3 { (state::kind(&envelope.kind).of(l)) @if !envelope.subject.is_empty() { ": " (safe(&envelope.subject)) } }
+        p.quiet {
+            a href=(place) { (code(&envelope.envelope_id)) } " · " (w::SENDER.of(l)) " " (code(&envelope.sender))
+            " · " (w::ACCEPTED_AT.of(l)) " " (time::moment(envelope.accepted_at.as_ref(), l))
+            @if !envelope.code.is_empty() && envelope.kind != "status" { " · " a href=(named(envelope)) { (code(&envelope.code)) } }
+            @if !envelope.step.is_empty() { " · " (w::STEP.of(l)) " " (safe(&envelope.step)) }
+            @if !envelope.due_on.is_empty() { " · " (w::DUE_AT.of(l)) " " (safe(&envelope.due_on)) }
+            @if !envelope.dossier_state.is_empty() { " · " (w::DOSSIER_STATE.of(l)) " " (code(&envelope.dossier_state)) }
+        }
+    }
+}
+
+fn deliveries<D: OperateService>(
+    told: &[&v1::EnvelopeSummary],
     peers: &[v1::PeerState],
+    here: &str,
     visit: &Visit<D>,
 ) -> Markup {
     let l = visit.look.language;
-    let place = address("/timeline", &[("sender", &envelope.sender), ("envelope_id", &envelope.envelope_id)]);
     html! {
-        article.envelope {
-            h3 { (state::kind(&envelope.kind).of(l)) " " @if !envelope.subject.is_empty() { (safe(&envelope.subject)) } }
-            p.quiet {
-                a href=(place) { (code(&envelope.envelope_id)) } " · " (w::SENDER.of(l)) " " (code(&envelope.sender))
-                " · " (w::ACCEPTED_AT.of(l)) " " (time::moment(envelope.accepted_at.as_ref(), l))
-                @if !envelope.code.is_empty() && envelope.kind != "status" { " · " a href=(named(envelope)) { (code(&envelope.code)) } }
-            }
-            @if !envelope.deliveries.is_empty() {
-                div.scroll tabindex="0" role="region" aria-label=(w::DELIVERIES_CAPTION.of(l)) {
-                    table {
-                        caption.unseen { (w::DELIVERIES_CAPTION.of(l)) }
-                        thead { tr {
-                            @for word in [w::RECIPIENT, w::STATE, w::NEXT_HOP, w::ATTEMPTS, w::NEXT_ATTEMPT, w::SINCE] { th scope="col" { (word.of(l)) } }
-                            th scope="col" { (crate::words::act::ACTIONS.of(l)) }
-                        } }
-                        tbody {
-                            @for (index, delivery) in envelope.deliveries.iter().enumerate() {
-                                (one_delivery(delivery, envelope.delivery_ids.get(index), peers, visit))
-                            }
+        div.scroll tabindex="0" role="region" aria-label=(w::DELIVERIES_CAPTION.of(l)) {
+            table {
+                caption.unseen { (w::DELIVERIES_CAPTION.of(l)) }
+                thead { tr {
+                    @for word in [w::RECIPIENT, w::GATEWAY, w::STATE, w::NEXT_HOP, w::ATTEMPTS, w::NEXT_ATTEMPT, w::SINCE] { th scope="col" { (word.of(l)) } }
+                    th scope="col" { (crate::words::act::ACTIONS.of(l)) }
+                } }
+                tbody {
+                    @for envelope in told {
+                        @let own = envelope.gateway.is_empty() || envelope.gateway == here;
+                        @for (index, delivery) in envelope.deliveries.iter().enumerate() {
+                            (one_delivery(delivery, &envelope.gateway, envelope.delivery_ids.get(index).filter(|_| own), peers, visit))
                         }
                     }
                 }
@@ -171,6 +207,7 @@ fn one_envelope<D: OperateService>(
 
 fn one_delivery<D: OperateService>(
     delivery: &v1::DeliveryState,
+    gateway: &str,
     id: Option<&String>,
     peers: &[v1::PeerState],
     visit: &Visit<D>,
@@ -179,6 +216,7 @@ fn one_delivery<D: OperateService>(
     html! {
         tr id=[id.map(|id| format!("delivery-{id}"))] {
             th scope="row" { (code_or_dash(&delivery.recipient)) }
+            td { (code_or_dash(gateway)) }
             td.wide {
                 (state::delivery(delivery.status(), l))
                 @if !delivery.reason.is_empty() { br; small { (super::search::why(delivery, l)) } }
@@ -187,7 +225,7 @@ fn one_delivery<D: OperateService>(
             td.number { (delivery.attempts) }
             td { (time::moment(delivery.next_attempt_at.as_ref(), l)) }
             td { (time::moment(delivery.since.as_ref(), l)) }
-            td { @if let Some(id) = id { (act::buttons(id, delivery.status(), peers, visit)) } }
+            td { @if let Some(id) = id { (act::buttons(id, delivery.status(), peers, visit)) } @else { small.quiet { (w::NOT_HERE.of(l)) } } }
         }
     }
 }

@@ -52,19 +52,32 @@ pub(crate) fn event_words(kind: v1::EventKind) -> (&'static str, Icon, Word) {
         K::Returned => ("plain", Icon::Back, w::EVENT_RETURNED),
         K::Recorded => ("good", Icon::Receipt, w::EVENT_RECORDED),
         K::Rerouted => ("plain", Icon::Arrow, w::EVENT_REROUTED),
-        K::Paused => ("warn", Icon::Pause, w::EVENT_PAUSED),
-        K::Resumed => ("go", Icon::Arrow, w::EVENT_RESUMED),
-        K::BulkPlanned => ("plain", Icon::Layers, w::EVENT_BULK_PLANNED),
-        K::BulkApproved => ("go", Icon::Layers, w::EVENT_BULK_APPROVED),
-        K::BulkStarted => ("go", Icon::Layers, w::EVENT_BULK_STARTED),
-        K::BulkStopped => ("warn", Icon::Layers, w::EVENT_BULK_STOPPED),
-        K::Exported => ("plain", Icon::Book, w::EVENT_EXPORTED),
-        K::SignedIn => ("plain", Icon::Shield, w::EVENT_SIGNED_IN),
         K::Unspecified => ("plain", Icon::Warning, w::UNKNOWN),
     }
 }
 
-/// A reason code with its words and, behind a click, what to do; nothing for no code.
+/// What an operator did, by its name on the wire; a name that is not known here stands as it is.
+pub(crate) fn act(name: &str, l: Language) -> Markup {
+    let (tone, shape, word) = match name {
+        "held" => event_words(v1::EventKind::Held),
+        "released" => event_words(v1::EventKind::Released),
+        "retried" => event_words(v1::EventKind::Retried),
+        "returned" => event_words(v1::EventKind::Returned),
+        "rerouted" => event_words(v1::EventKind::Rerouted),
+        "paused" => ("warn", Icon::Pause, w::ACT_PAUSED),
+        "resumed" => ("go", Icon::Arrow, w::ACT_RESUMED),
+        "bulk-planned" => ("plain", Icon::Layers, w::ACT_BULK_PLANNED),
+        "bulk-approved" => ("go", Icon::Layers, w::ACT_BULK_APPROVED),
+        "bulk-started" => ("go", Icon::Layers, w::ACT_BULK_STARTED),
+        "bulk-stopped" => ("warn", Icon::Layers, w::ACT_BULK_STOPPED),
+        "exported" => ("plain", Icon::Book, w::ACT_EXPORTED),
+        "signed-in" => ("plain", Icon::Shield, w::ACT_SIGNED_IN),
+        _ => return code(name),
+    };
+    html! { span class={ "event " (tone) } { (icon(shape)) " " (word.of(l)) } }
+}
+
+/// A reason code with its words; nothing for no code.
 pub(crate) fn reason(raw: &str, l: Language) -> Markup {
     let known = Reason::parse(raw);
     html! {

@@ -94,6 +94,13 @@ pub(crate) struct Known<'a> {
     pub here: &'a str,
 }
 
+impl Known<'_> {
+    /// The gateway whose knowledge an envelope's entry is.
+    fn told_by<'a>(&'a self, envelope: &'a v1::EnvelopeSummary) -> &'a str {
+        if envelope.gateway.is_empty() { self.here } else { &envelope.gateway }
+    }
+}
+
 impl Ladder {
     /// Places what is known; `None` when no gateway is known to have had it.
     pub(crate) fn of(known: &Known<'_>, l: Language) -> Option<Self> {
@@ -150,20 +157,20 @@ impl Ladder {
         }
     }
 
-    /// What this gateway still has to hand over.
+    /// What gateways still have to hand over, each by its own word.
     fn place_waiting(&mut self, known: &Known<'_>, accepted: &HashMap<(Key<'_>, usize), usize>, l: Language) {
-        let Some(here) = self.rung(known.here) else { return };
         for envelope in known.envelopes {
+            let Some(holder) = self.rung(known.told_by(envelope)) else { continue };
             let key = (envelope.sender.as_str(), envelope.envelope_id.as_str());
             let mut seen = HashSet::new();
             for delivery in envelope.deliveries.iter().filter(|d| d.status() == v1::DeliveryStatus::Waiting) {
                 if !seen.insert(delivery.next_hop.as_str()) {
                     continue;
                 }
-                let rung = self.rung(&delivery.next_hop).unwrap_or(here);
+                let rung = self.rung(&delivery.next_hop).unwrap_or(holder);
                 let words = format!("{} → {}", crate::words::timeline::LEGEND_WAIT.of(l), delivery.next_hop);
                 let to = self.mark(rung, Shape::Waiting, delivery.next_attempt_at, words);
-                if let Some(&from) = accepted.get(&(key, here)) {
+                if let Some(&from) = accepted.get(&(key, holder)) {
                     self.moves.push(Move { from, to, waits: true });
                 }
             }
@@ -212,8 +219,7 @@ fn shape(kind: v1::EventKind, is_status: bool) -> Option<Shape> {
         K::Held => Some(Shape::Held),
         K::Refused | K::Expired | K::Returned => Some(Shape::Ended),
         K::Forwarded | K::Released | K::Retried | K::Succeeded | K::Recorded | K::Rerouted => None,
-        K::Paused | K::Resumed | K::BulkPlanned | K::BulkApproved | K::BulkStarted | K::BulkStopped => None,
-        K::Exported | K::SignedIn | K::Unspecified => None,
+        K::Unspecified => None,
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn standing(standing: v1::CaseStanding, l: Language) -> Markup {
         v1::CaseStanding::Early | v1::CaseStanding::OnTime => ("good", Icon::Check),
         v1::CaseStanding::Late => ("bad", Icon::Cross),
         v1::CaseStanding::Paused => ("plain", Icon::Pause),
+        v1::CaseStanding::Ended => ("plain", Icon::Check),
         v1::CaseStanding::Unspecified => ("plain", Icon::Warning),
     };
     badge(tone, shape, standing_word(standing), l)
@@ -55,6 +56,7 @@ pub(crate) fn standing_word(standing: v1::CaseStanding) -> Word {
         v1::CaseStanding::OnTime => w::ON_TIME,
         v1::CaseStanding::Late => w::LATE,
         v1::CaseStanding::Paused => w::PAUSED_CLOCK,
+        v1::CaseStanding::Ended => w::ENDED,
         v1::CaseStanding::Unspecified => w::UNKNOWN,
     }
 }

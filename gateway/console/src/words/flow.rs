@@ -12,7 +12,6 @@ words! {
     PARENT = "cấp trên", "above";
     CHILD = "cấp dưới", "below";
     DIRECT = "kết nối thẳng", "direct link";
-    ADDRESS = "Địa chỉ", "Address";
     STATE = "Tình trạng", "State";
     UP = "thông", "up";
     DOWN = "tắc", "down";
@@ -30,7 +29,11 @@ words! {
     INSTANCE = "Tiến trình", "Instance";
     VERSION = "Phiên bản", "Version";
     SYSTEM = "Hệ thống", "System";
+    QUEUE = "Hàng đợi", "Queue";
+    HEARD = "Nghe lần cuối", "Last heard of";
     LAST_POLL = "Lấy việc gần nhất", "Last poll";
+    DRAINING = "không nhận thêm", "takes no more";
+    PROBLEMS = "cấu hình có lỗi", "its configuration has faults";
     LEASES = "Đang giữ", "Holds";
     NO_WORKERS = "Không có tiến trình nào đang kết nối.", "No worker is connected.";
     NO_PEERS = "Trục này không nối với trục nào.", "This gateway has no neighbours.";

@@ -28,7 +28,6 @@ words! {
     SIGN_OUT = "Đăng xuất", "Sign out";
     SIGNED_OUT = "Đã đăng xuất", "Signed out";
     SIGNED_OUT_TEXT = "Phiên làm việc trên trình duyệt này đã kết thúc.", "The session in this browser has ended.";
-    SIGN_IN = "Đăng nhập", "Sign in";
     SIGN_IN_NEEDED = "Cần đăng nhập", "Sign-in needed";
     SIGN_IN_HOW = "Vào bảng điều hành bằng chứng thư số của người vận hành, hoặc bằng một đường dẫn dùng một lần:",
         "The console opens with an operator's client certificate, or with a one-time link:";
@@ -54,7 +53,4 @@ words! {
     PAGE_FIRST = "Về trang đầu", "First page";
     NOTHING = "Không có gì ở đây.", "There is nothing here.";
     CUT = "Danh sách dài hơn; chỉ hiện phần đầu.", "The list is longer; only its beginning is shown.";
-    YES = "có", "yes";
-    NO = "không", "no";
-    SHOW = "Xem", "Show";
 }

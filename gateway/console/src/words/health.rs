@@ -18,7 +18,6 @@ words! {
     DISK = "Đĩa còn trống", "Disk free";
     EVIDENCE = "Sổ bằng chứng", "Evidence log";
     LEAVES = "lá", "leaves";
-    REGISTER_BEHIND = "Sổ tra cứu còn chậm", "Register behind by";
     DIRECTORY = "Danh bạ", "Directory";
     DIRECTORY_VERSION = "bản", "version";
     EXPIRES = "hết hạn", "expires";

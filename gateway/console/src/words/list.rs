@@ -9,7 +9,6 @@ words! {
     SENDER = "Nơi gửi", "Sender";
     RECIPIENT = "Nơi nhận", "Recipient";
     REASON = "Mã lý do", "Reason code";
-    DESTINATION = "Chờ nơi đến", "Waits for destination";
     SINCE = "Nhận từ ngày", "Accepted since";
     UNTIL = "Đến hết ngày", "Until the end of";
     APPLY = "Tìm", "Find";

@@ -29,14 +29,14 @@ words! {
     EVENT_RETURNED = "được trả lại nơi gửi", "returned to the sender";
     EVENT_RECORDED = "đã nhận và xác nhận biên nhận", "received and confirmed the receipt";
     EVENT_REROUTED = "đổi hướng", "rerouted";
-    EVENT_PAUSED = "tạm dừng", "paused";
-    EVENT_RESUMED = "cho chạy lại", "resumed";
-    EVENT_BULK_PLANNED = "lập kế hoạch hàng loạt", "planned a bulk action";
-    EVENT_BULK_APPROVED = "duyệt kế hoạch hàng loạt", "approved a bulk action";
-    EVENT_BULK_STARTED = "chạy kế hoạch hàng loạt", "began a bulk action";
-    EVENT_BULK_STOPPED = "dừng kế hoạch hàng loạt", "stopped a bulk action";
-    EVENT_EXPORTED = "xuất nội dung gói tin", "exported an envelope";
-    EVENT_SIGNED_IN = "đăng nhập bảng điều hành", "signed in to the console";
+    ACT_PAUSED = "tạm dừng", "paused";
+    ACT_RESUMED = "cho chạy lại", "resumed";
+    ACT_BULK_PLANNED = "lập kế hoạch hàng loạt", "planned a bulk action";
+    ACT_BULK_APPROVED = "duyệt kế hoạch hàng loạt", "approved a bulk action";
+    ACT_BULK_STARTED = "chạy kế hoạch hàng loạt", "began a bulk action";
+    ACT_BULK_STOPPED = "dừng kế hoạch hàng loạt", "stopped a bulk action";
+    ACT_EXPORTED = "xuất nội dung gói tin", "exported an envelope";
+    ACT_SIGNED_IN = "đăng nhập bảng điều hành", "signed in to the console";
 
     CAUSE_PEER_DOWN = "Trục liên thông khác không trả lời", "Another gateway does not answer";
     CAUSE_ADAPTER_ERROR = "Bộ kết nối hoặc hệ thống phía sau bị lỗi", "An adapter, or the system behind it, fails";
@@ -55,6 +55,7 @@ words! {
     EARLY = "trước hạn", "early";
     ON_TIME = "đúng hạn", "on time";
     LATE = "trễ hạn", "late";
+    ENDED = "đã kết thúc, không rõ hạn", "ended, no due time known";
     PAUSED_CLOCK = "tạm dừng tính giờ", "the clock stands still";
 
     BUSINESS_01 = "đã đến", "arrived";

@@ -41,10 +41,10 @@ words! {
     LEAF = "lá", "leaf";
     KNOWLEDGE = "Nguồn", "Source";
     ENVELOPES = "Gói tin và các lượt giao", "Envelopes and their deliveries";
-    ENVELOPE = "Gói tin", "Envelope";
+    NOT_HERE = "thao tác tại trục đó", "act at that gateway";
+    DOSSIER_STATE = "Trạng thái hồ sơ nơi gửi ghi", "File state by its sender";
     SENDER = "Nơi gửi", "Sender";
     ACCEPTED_AT = "Nhận lúc", "Accepted";
-    SUBJECT = "Trích yếu", "Subject";
     DELIVERIES_CAPTION = "Các lượt giao của gói tin", "Deliveries of the envelope";
     RECIPIENT = "Nơi nhận", "Recipient";
     STATE = "Trạng thái kỹ thuật", "Technical state";

@@ -38,10 +38,10 @@ impl Double {
         Self { role, asked: Arc::default() }
     }
 
-    /// Messages that begin with `name`.
+    /// Calls with a message of this name.
     pub fn asked(&self, name: &str) -> Vec<Asked> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.iter().filter(|asked| asked.message.starts_with(&format!("{name} "))).cloned().collect()
+        asked.iter().filter(|asked| asked.message.split(' ').next() == Some(name)).cloned().collect()
     }
 
     fn see<T: Debug, A>(&self, request: &Request<T>, answer: A) -> Result<Response<A>, Status> {

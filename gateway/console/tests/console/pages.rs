@@ -96,7 +96,7 @@ async fn a_stuck_handoff_says_why_who_must_act_what_to_do_and_leads_to_its_deliv
         "quá hạn",
         "còn 2 giờ 30 phút làm việc",
         "Cần làm",
-        "href=\"/search?destination=gateway%3Agw-huyen-30\"",
+        "href=\"/search?state=waiting&amp;recipient=h99.40\"",
         "1.204",
     ] {
         assert!(page.contains(text), "{text}");

@@ -14,7 +14,7 @@ pub fn timeline(request: &v1::TimelineRequest) -> v1::TimelineResponse {
         return v1::TimelineResponse::default();
     }
     v1::TimelineResponse {
-        envelopes: vec![dossier(), status()],
+        envelopes: vec![dossier(), as_the_commune_knows_it(), status()],
         entries: events(),
         cut: false,
         sources: vec![source("gw-xa-30-01", true), source("gw-huyen-30", true), source("gw-tinh", false)],
@@ -47,6 +47,31 @@ fn dossier() -> v1::EnvelopeSummary {
         kind: "dossier".to_owned(),
         code: String::new(),
         delivery_ids: vec![DELIVERY.to_owned(), DELIVERY.replace('5', "6"), DELIVERY.replace('5', "7")],
+        gateway: "gw-huyen-30".to_owned(),
+        procedure_code: "1.012783".to_owned(),
+        step: "thẩm định".to_owned(),
+        due_on: "2026-11-20".to_owned(),
+        made_at: ago(2_912),
+        ..Default::default()
+    }
+}
+
+/// The same envelope as another gateway told of it: what it forwarded is no longer its own to act on.
+fn as_the_commune_knows_it() -> v1::EnvelopeSummary {
+    let forwarded = v1::DeliveryState {
+        recipient: "h99.21".to_owned(),
+        status: v1::DeliveryStatus::Forwarded as i32,
+        next_hop: "gw-huyen-30".to_owned(),
+        since: ago(2_899),
+        attempts: 1,
+        ..Default::default()
+    };
+    v1::EnvelopeSummary {
+        gateway: "gw-xa-30-01".to_owned(),
+        accepted_at: ago(2_910),
+        deliveries: vec![forwarded],
+        delivery_ids: vec![DELIVERY.to_owned()],
+        ..dossier()
     }
 }
 
@@ -59,6 +84,8 @@ fn status() -> v1::EnvelopeSummary {
         accepted_at: ago(1_300),
         kind: "status".to_owned(),
         code: "04".to_owned(),
+        gateway: "gw-huyen-30".to_owned(),
+        said_at: ago(1_310),
         ..Default::default()
     }
 }

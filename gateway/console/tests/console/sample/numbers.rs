@@ -1,6 +1,5 @@
 //! Numbers and lists: health, refusals, trust, audit, statistics.
 
-use prost::Message as _;
 use proto::v1;
 
 use super::{ENVELOPE, HOSTILE, ago};
@@ -32,7 +31,7 @@ pub fn status(role: &str) -> v1::GetStatusResponse {
         acknowledge_p99_milliseconds: 18.4,
         operator: "op-lan".to_owned(),
         role: role.to_owned(),
-        register_behind: 3,
+        workers: Vec::new(),
     }
 }
 
@@ -81,28 +80,28 @@ pub fn trust() -> v1::ListTrustResponse {
 
 /// What two operators did.
 pub fn audit() -> v1::ListAuditResponse {
-    use v1::EventKind as K;
-    let done = |kind: K, operator: &str, note: &str, subject: &str, minutes: i64| {
-        let event = v1::Event {
-            kind: kind as i32,
-            gateway: "gw-huyen-30".to_owned(),
+    let done = |action: &str, operator: &str, note: &str, subject: &str, minutes: i64| {
+        let envelope = |text: &str| if subject.is_empty() { text.to_owned() } else { String::new() };
+        v1::AuditEntry {
             at: ago(minutes),
-            counterpart: operator.to_owned(),
-            note: note.to_owned(),
+            operator: operator.to_owned(),
+            action: action.to_owned(),
             subject: subject.to_owned(),
-            sender: if subject.is_empty() { "h99.30.01".to_owned() } else { String::new() },
-            envelope_id: if subject.is_empty() { ENVELOPE.to_owned() } else { String::new() },
+            sender: envelope("h99.30.01"),
+            envelope_id: envelope(ENVELOPE),
             recipients: if subject.is_empty() { vec!["h99.21".to_owned()] } else { Vec::new() },
-            ..Default::default()
-        };
-        v1::Receipt { event: event.encode_to_vec().into(), leaf_index: 9_000, ..Default::default() }
+            note: note.to_owned(),
+            leaf_index: 9_000,
+            receipt: None,
+        }
     };
     v1::ListAuditResponse {
         entries: vec![
-            done(K::SignedIn, "op-lan", "", "127.0.0.1", 1),
-            done(K::Retried, "op-lan", HOSTILE, "", 2),
-            done(K::Paused, "op-minh", "bảo trì đêm", "agency:h99.40", 40),
-            done(K::BulkPlanned, "op-minh", "Trục huyện đã hoạt động lại", "b-20261122-1", 50),
+            done("signed-in", "op-lan", "", "127.0.0.1:40000", 1),
+            done("retried", "op-lan", HOSTILE, "", 2),
+            done("paused", "op-minh", "bảo trì đêm", "agency:h99.40", 40),
+            done("bulk-planned", "op-minh", "Trục huyện đã hoạt động lại", "b-20261122-1", 50),
+            done("something-new", "op-minh", "", "x", 55),
         ],
         next_page_token: "bmV4dA".to_owned(),
     }
