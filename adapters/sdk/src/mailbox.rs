@@ -346,6 +346,11 @@ impl Mailbox {
         self.shelf().in_hands()
     }
 
+    /// Deliveries in the hands of one taker.
+    pub fn in_hands_of(&self, taker: &str) -> usize {
+        self.shelf().in_hands_of(taker)
+    }
+
     /// How long nobody has come for deliveries; zero while somebody waits, `None` when nobody ever came.
     pub fn unvisited(&self) -> Option<Duration> {
         let (shelf, now) = (self.shelf(), Instant::now());

@@ -29,7 +29,7 @@ mod pulse;
 mod session;
 mod work;
 
-pub use kind::run_kind;
+pub use kind::{refuse, run_kind};
 
 use crate::outbound::Origin;
 use crate::outbound::tls::{Identity, TlsSetupError};

@@ -15,6 +15,8 @@ use crate::session::{Sessions, WorkerInfo, WorkerView};
 
 /// Heartbeats in the time of one lease: one or two may get lost.
 const HEARTBEATS_PER_LEASE: u32 = 3;
+/// A worker that has its hands full is heard of by its heartbeats alone: long before it would count as gone.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(30);
 
 /// A queue.
 pub struct Queue {
@@ -75,7 +77,7 @@ impl Queue {
 
     /// How often a worker has to be heard of while it holds work.
     pub fn heartbeat_every(&self) -> Duration {
-        self.config.lease / HEARTBEATS_PER_LEASE
+        (self.config.lease / HEARTBEATS_PER_LEASE).min(HEARTBEAT_MAX)
     }
 
     /// Takes a worker in and gives its id; `None` when there are as many as may be.
@@ -84,11 +86,7 @@ impl Queue {
         let mut state = self.state();
         let id = state.sessions.enter(info, now)?;
         state.last_seen = Some(now);
-        let opens = self.forget_absent_reporter(&mut state, now);
-        drop(state);
-        if opens {
-            self.mailbox.shut(false);
-        }
+        self.forget_absent_reporter(&mut state, now);
         Some(id)
     }
 
@@ -112,7 +110,7 @@ impl Queue {
     /// Nothing is taken.
     pub async fn lease(&self, worker: &str, max: usize, wait: Duration) -> Result<Vec<Taken>, LeaseError> {
         let now = Instant::now();
-        let opens = {
+        {
             let mut state = self.state();
             let session = state.sessions.hear(worker, now).ok_or(LeaseError::Unknown)?;
             if !session.info.problems.is_empty() {
@@ -122,12 +120,9 @@ impl Queue {
                 return Ok(Vec::new());
             }
             state.sessions.wait(worker, true, now);
-            self.forget_absent_reporter(&mut state, now)
-        };
-        let _waiting = Waiting { queue: self, worker };
-        if opens {
-            self.mailbox.shut(false);
+            self.forget_absent_reporter(&mut state, now);
         }
+        let _waiting = Waiting { queue: self, worker };
         let taken = self.mailbox.take(worker, None, max.min(self.config.deliveries_max), wait).await;
         taken.map_err(|error| match error {
             TakeError::Crowded => LeaseError::Crowded,
@@ -147,16 +142,21 @@ impl Queue {
                 Some(Down { worker: worker.to_owned(), detail: detail.to_owned(), since })
             }
         };
-        drop(state);
         if was_down == is_up {
+            // Under the lock: of two reports at the same moment the later one is the one that the mailbox keeps to.
+            self.mailbox.shut(!is_up);
             let queue = &self.config.name;
             if is_up {
                 tracing::info!(queue, "the system behind the workers answers again");
             } else {
                 tracing::error!(queue, detail, "the system behind the workers does not answer; what goes there waits");
             }
-            self.mailbox.shut(!is_up);
         }
+    }
+
+    /// Whether a worker has said that the system behind it does not answer.
+    pub fn is_down(&self) -> bool {
+        self.state().down.is_some()
     }
 
     /// A worker takes no more, or does again.
@@ -173,18 +173,15 @@ impl Queue {
         if !state.sessions.leave(worker) {
             return;
         }
-        let opens = self.forget_absent_reporter(&mut state, now);
+        self.forget_absent_reporter(&mut state, now);
         drop(state);
-        if opens {
-            self.mailbox.shut(false);
-        }
         let given_back = self.mailbox.give_back(worker);
         tracing::info!(queue = self.config.name, given_back, "a worker left");
     }
 
     /// Its workers.
     pub fn workers(&self) -> Vec<WorkerView> {
-        self.state().sessions.view(Instant::now())
+        self.state().sessions.view(Instant::now(), |worker| self.mailbox.in_hands_of(worker))
     }
 
     /// Why nothing is taken at present.
@@ -214,14 +211,13 @@ impl Queue {
         Some(Absence { reason: Reason::WorkerMisconfigured, detail, lasting })
     }
 
-    /// A worker that said "down" and went away says nothing any more: others may try. True when that opens the queue.
-    fn forget_absent_reporter(&self, state: &mut State, now: Instant) -> bool {
-        let Some(down) = &state.down else { return false };
-        let is_present = state.sessions.present(now).any(|(id, _)| id == down.worker);
-        if !is_present {
+    /// A worker that said "down" and went away says nothing any more: others may try.
+    fn forget_absent_reporter(&self, state: &mut State, now: Instant) {
+        let Some(down) = &state.down else { return };
+        if !state.sessions.present(now).any(|(id, _)| id == down.worker) {
             state.down = None;
+            self.mailbox.shut(false);
         }
-        !is_present
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -278,5 +274,76 @@ impl Adapter for QueueAdapter {
 
     fn not_picked_up_after(&self) -> Option<Duration> {
         Some(self.0.config.not_picked_up_after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use std::sync::Barrier;
+
+    use gateway_model::id::SystemId;
+
+    use super::*;
+    use crate::session::SILENT_AFTER;
+
+    fn queue(lease: Duration) -> Queue {
+        Queue::new(Config {
+            name: "so-hoa".to_owned(),
+            system: SystemId::parse("sys-so-hoa").unwrap(),
+            agencies: vec![agency()],
+            lease,
+            deliveries_max: 8,
+            not_picked_up_after: Duration::from_secs(3_600),
+        })
+    }
+
+    fn agency() -> AgencyId {
+        AgencyId::parse("h99.21").unwrap()
+    }
+
+    #[test]
+    fn a_worker_that_is_busy_is_heard_of_long_before_it_counts_as_gone() {
+        for seconds in [10, 60, 600] {
+            let queue = queue(Duration::from_secs(seconds));
+            let every = queue.heartbeat_every();
+            assert!(every * 2 < SILENT_AFTER && every * 3 <= Duration::from_secs(seconds), "{seconds}: {every:?}");
+        }
+    }
+
+    #[test]
+    fn of_reports_at_the_same_moment_the_queue_and_its_mailbox_keep_to_the_same_one() {
+        let queue = queue(Duration::from_secs(60));
+        let worker = queue.register(WorkerInfo::default()).unwrap();
+        // Somebody will come: there is room for one unless nothing is handed out.
+        queue.mailbox().attend(&agency(), 1, Duration::from_secs(3_600));
+        let together = Barrier::new(2);
+        let report = |is_up: bool| {
+            for _ in 0..5_000 {
+                together.wait();
+                queue.report(&worker, is_up, "");
+                together.wait();
+                let is_shut = queue.mailbox().room(&agency()) == Room::Of(0);
+                assert_eq!(is_shut, queue.is_down());
+                together.wait();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| report(true));
+            scope.spawn(|| report(false));
+        });
+    }
+
+    #[test]
+    fn a_queue_opens_when_the_worker_that_said_down_leaves() {
+        let queue = queue(Duration::from_secs(60));
+        let (one, other) = (queue.register(WorkerInfo::default()).unwrap(), queue.register(WorkerInfo::default()));
+        queue.mailbox().attend(&agency(), 1, Duration::from_secs(3_600));
+        queue.report(&one, false, "bảo trì");
+        assert_eq!((queue.is_down(), queue.mailbox().room(&agency())), (true, Room::Of(0)));
+        queue.leave(&one);
+        assert_eq!((queue.is_down(), queue.mailbox().room(&agency())), (false, Room::Of(1)));
+        assert_eq!(queue.workers().len(), usize::from(other.is_some()));
     }
 }

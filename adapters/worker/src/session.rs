@@ -35,8 +35,12 @@ pub struct WorkerView {
     pub registered: Duration,
     /// How long ago it was heard of.
     pub heard: Duration,
+    /// How long ago it last asked for work; zero while it waits for some, `None` when it never has.
+    pub polled: Option<Duration>,
     /// Whether it takes no more.
     pub draining: bool,
+    /// Deliveries in its hands.
+    pub held: usize,
 }
 
 /// The sessions of one queue.
@@ -51,6 +55,7 @@ pub(crate) struct Session {
     pub(crate) draining: bool,
     registered: Instant,
     heard: Instant,
+    polled: Option<Instant>,
     /// Calls that wait right now: a worker that waits is there.
     waiting: usize,
 }
@@ -67,7 +72,7 @@ impl Sessions {
             self.of.remove(&id);
         }
         let id = Uuid::new_v4().simple().to_string();
-        let session = Session { info, draining: false, registered: now, heard: now, waiting: 0 };
+        let session = Session { info, draining: false, registered: now, heard: now, polled: None, waiting: 0 };
         self.of.insert(id.clone(), session);
         Some(id)
     }
@@ -88,6 +93,7 @@ impl Sessions {
     pub(crate) fn wait(&mut self, id: &str, begins: bool, now: Instant) {
         if let Some(session) = self.of.get_mut(id) {
             session.heard = now;
+            session.polled = Some(now);
             session.waiting = if begins { session.waiting + 1 } else { session.waiting.saturating_sub(1) };
         }
     }
@@ -98,9 +104,9 @@ impl Sessions {
         self.of.iter().filter(present).map(|(id, session)| (id.as_str(), session))
     }
 
-    /// All of them, for an operator.
-    pub(crate) fn view(&self, now: Instant) -> Vec<WorkerView> {
-        let mut workers: Vec<WorkerView> = self.of.values().map(|session| session.view(now)).collect();
+    /// All of them, for an operator; `held` tells how much each has in its hands.
+    pub(crate) fn view(&self, now: Instant, held: impl Fn(&str) -> usize) -> Vec<WorkerView> {
+        let mut workers: Vec<WorkerView> = self.of.iter().map(|(id, session)| session.view(now, held(id))).collect();
         workers.sort_by(|a, b| a.info.instance.cmp(&b.info.instance));
         workers
     }
@@ -111,12 +117,15 @@ impl Session {
         if self.waiting > 0 { Duration::ZERO } else { now.duration_since(self.heard) }
     }
 
-    fn view(&self, now: Instant) -> WorkerView {
+    fn view(&self, now: Instant, held: usize) -> WorkerView {
+        let since_poll = |polled| if self.waiting > 0 { Duration::ZERO } else { now.duration_since(polled) };
         WorkerView {
             info: self.info.clone(),
             registered: now.duration_since(self.registered),
             heard: self.silence(now),
+            polled: self.polled.map(since_poll),
             draining: self.draining,
+            held,
         }
     }
 }
@@ -141,6 +150,23 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_sees_when_a_worker_last_asked_for_work_and_not_only_that_it_was_heard_of() {
+        let (mut sessions, start) = (Sessions::default(), Instant::now());
+        let id = sessions.enter(WorkerInfo::default(), start).unwrap();
+        let check = |sessions: &Sessions, at: u64, expected: (u64, Option<u64>)| {
+            let view = sessions.view(start + Duration::from_secs(at), |of| usize::from(of == id)).remove(0);
+            assert_eq!((view.heard.as_secs(), view.polled.map(|polled| polled.as_secs())), expected, "at {at} s");
+            assert_eq!(view.held, 1);
+        };
+        check(&sessions, 5, (5, None));
+        sessions.wait(&id, true, start + Duration::from_secs(10));
+        check(&sessions, 30, (0, Some(0)));
+        sessions.wait(&id, false, start + Duration::from_secs(40));
+        assert!(sessions.hear(&id, start + Duration::from_secs(60)).is_some());
+        check(&sessions, 70, (10, Some(30)));
+    }
+
+    #[test]
     fn a_silent_worker_makes_room_for_a_new_one_and_a_present_one_does_not() {
         let (mut sessions, start) = (Sessions::default(), Instant::now());
         for _ in 0..SESSIONS_MAX {
@@ -148,6 +174,6 @@ mod tests {
         }
         assert_eq!(sessions.enter(WorkerInfo::default(), start), None);
         assert!(sessions.enter(WorkerInfo::default(), start + SILENT_AFTER).is_some());
-        assert_eq!(sessions.view(start).len(), SESSIONS_MAX);
+        assert_eq!(sessions.view(start, |_| 0).len(), SESSIONS_MAX);
     }
 }

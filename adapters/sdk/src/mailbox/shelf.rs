@@ -178,7 +178,7 @@ impl Shelf {
         match &mut slot.stand {
             Stand::Offered { .. } if !shut => Some(slot.hand_to(&taker.into(), now, lease)),
             Stand::Held { taker: holder, token, until } if **holder == *taker && *until > now => {
-                *until = (*until).max(now + lease);
+                *until = within(slot.end, (*until).max(now + lease));
                 let (token, lease_left) = (*token, until.duration_since(now));
                 slot.woken.notify_one();
                 Some(Taken { delivery: slot.delivery.clone(), token, lease_left })
@@ -229,6 +229,8 @@ impl Shelf {
             && let Stand::Held { until, .. } = &mut slot.stand
         {
             *until = end;
+            // The engine's lease holds for so long after all: what cut it before was a store that could not write for a moment.
+            slot.end = slot.end.map(|cut| cut.max(end));
         }
         Ok(end.duration_since(now))
     }
@@ -317,6 +319,12 @@ impl Shelf {
         self.slots.values().filter(|slot| matches!(slot.stand, Stand::Held { .. })).count()
     }
 
+    /// Deliveries in the hands of one taker.
+    pub(super) fn in_hands_of(&self, taker: &str) -> usize {
+        let holds = |slot: &&Slot| matches!(&slot.stand, Stand::Held { taker: holder, .. } if **holder == *taker);
+        self.slots.values().filter(holds).count()
+    }
+
     /// Whether anybody waits for deliveries or will come again.
     pub(super) fn is_visited(&self, now: Instant) -> bool {
         !self.waits.is_empty() || self.attended.values().any(|attention| attention.until > now)
@@ -367,15 +375,20 @@ impl Shelf {
 
 impl Slot {
     fn hand_to(&mut self, taker: &Arc<str>, now: Instant, lease: Duration) -> Taken {
-        let token = Token(Uuid::new_v4());
-        self.stand = Stand::Held { taker: taker.clone(), token, until: now + lease };
+        let (token, until) = (Token(Uuid::new_v4()), within(self.end, now + lease));
+        self.stand = Stand::Held { taker: taker.clone(), token, until };
         self.woken.notify_one();
-        Taken { delivery: self.delivery.clone(), token, lease_left: lease }
+        Taken { delivery: self.delivery.clone(), token, lease_left: until.saturating_duration_since(now) }
     }
 
     fn is_offered(&self) -> bool {
         matches!(self.stand, Stand::Offered { .. })
     }
+}
+
+/// No lease outlives that of the engine.
+fn within(end: Option<Instant>, until: Instant) -> Instant {
+    end.map_or(until, |end| end.min(until))
 }
 
 fn wants(agencies: Option<&[AgencyId]>, agency: &AgencyId) -> bool {

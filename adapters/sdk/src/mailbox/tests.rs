@@ -219,6 +219,33 @@ async fn a_lease_ends_with_that_of_the_engine() {
     assert!(mailbox.complete(id(&taken), taken.token).is_err());
 }
 
+#[test]
+fn a_lease_that_is_extended_after_all_holds_although_the_store_could_not_write_for_a_moment() {
+    let (mut shelf, start) = (Shelf::default(), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let (number, _) = shelf.enter(&delivery(1, "a", TestLease::new()), start, LONG).unwrap();
+    let taken = shelf.hand_out("w", None, 1, start, Duration::from_secs(60)).remove(0);
+    // The engine could not be asked for more than it had given.
+    shelf.cut(number, at(20));
+    let left = shelf.renew(id(&taken), taken.token, at(10), at(70)).unwrap();
+    assert_eq!(left, Duration::from_secs(60));
+    assert!(matches!(shelf.look(number, at(30)), Look::Waits { until } if until == at(70)));
+    assert!(shelf.held(id(&taken), taken.token, at(69)).is_ok(), "as long as its taker was told");
+    assert!(matches!(shelf.look(number, at(70)), Look::Ended(_)));
+}
+
+#[test]
+fn nobody_is_told_of_a_lease_that_is_longer_than_the_engines() {
+    let (mut shelf, start) = (Shelf::default(), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let (number, _) = shelf.enter(&delivery(1, "a", TestLease::new()), start, LONG).unwrap();
+    shelf.cut(number, at(20));
+    let taken = shelf.hand_out("w", None, 1, at(5), Duration::from_secs(60)).remove(0);
+    assert_eq!(taken.lease_left, Duration::from_secs(15));
+    let again = shelf.pick("w", id(&taken), at(10), Duration::from_secs(60)).unwrap();
+    assert_eq!(again.lease_left, Duration::from_secs(10));
+}
+
 #[tokio::test]
 async fn a_lease_that_the_engine_lost_is_lost() {
     let mailbox = mailbox(LONG, LONG);

@@ -212,6 +212,21 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+impl Journal {
+    /// Nothing can be written, or recalled, until `released`: as when a disk takes its time.
+    pub(super) fn stall(&self, stalled: &std::sync::mpsc::Sender<()>, released: &std::sync::mpsc::Receiver<()>) {
+        let _table = self.inner.lock().unwrap();
+        stalled.send(()).unwrap();
+        released.recv().unwrap();
+    }
+
+    /// Whether nobody writes or looks just now.
+    pub(super) fn is_free(&self) -> bool {
+        self.inner.try_lock().is_ok()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

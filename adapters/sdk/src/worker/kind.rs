@@ -63,6 +63,15 @@ pub async fn run_kind(
     Worker { settings, info, client }.run(adapter, shutdown).await
 }
 
+/// Tells the gateway of a configuration that cannot even be read, as far as the gateway can be reached, and gives what the process ends
+/// with.
+pub async fn refuse(settings: &WorkerSettings, info: &WorkerInfo, faults: Vec<ConfigFault>) -> WorkerError {
+    match link::client(settings) {
+        Ok(client) => misconfigured(client, settings, info, faults).await,
+        Err(broken) => broken.into(),
+    }
+}
+
 /// The kind's own table, and what a gateway's configuration says beside it.
 struct Served {
     table: toml::Table,

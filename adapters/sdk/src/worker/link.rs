@@ -136,10 +136,11 @@ pub(super) fn wire_health(health: &crate::Health) -> v1::SystemHealth {
     }
 }
 
-/// The first `bytes_max` bytes of a text, whole characters only.
+/// The first `bytes_max` bytes of a text, whole characters only, on one line: a gateway takes nothing longer, and no control character.
 pub(super) fn cut(text: &str, bytes_max: usize) -> String {
     let end = (0..=bytes_max.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-    text[..end].to_owned()
+    // A control character of two bytes becomes a space of one: it never gets longer.
+    text[..end].chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 #[cfg(test)]
@@ -173,8 +174,9 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_between_characters() {
+    fn a_text_is_cut_between_characters_and_stands_on_one_line() {
         assert_eq!(cut("đường", 3), "đ");
         assert_eq!(cut("abc", 512), "abc");
+        assert_eq!(cut("dòng một\r\ndòng hai\u{85}\u{1b}[31m", 512), "dòng một  dòng hai  [31m");
     }
 }

@@ -56,7 +56,8 @@ async fn extend(bench: &Bench, mut health: watch::Receiver<Option<Health>>) -> I
         let health = health.borrow_and_update().clone();
         let leases = bench.leases.all();
         if leases.is_empty() {
-            bench.report(v1::WorkerPhase::Working, health.as_ref()).await;
+            // Says nothing about the phase: a worker that drains stays so.
+            bench.report(v1::WorkerPhase::Unspecified, health.as_ref()).await;
         }
         for some in leases.chunks(LEASES_MAX) {
             bench.heartbeat(some, health.as_ref()).await;
@@ -100,7 +101,7 @@ impl Bench {
         let mut client = self.client.clone();
         match tokio::time::timeout(REPORT_TIME_MAX, client.report_status(request)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(_)) | Err(_) if phase != v1::WorkerPhase::Working => {
+            Ok(Err(_)) | Err(_) if phase != v1::WorkerPhase::Unspecified => {
                 tracing::info!("the gateway could not be told; leases end by themselves");
             }
             Ok(Err(status)) => self.was_refused(&worker_id, &status).await,

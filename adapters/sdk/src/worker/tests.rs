@@ -15,6 +15,7 @@ use super::*;
 use crate::{AdapterKind, Delivery, Door, Health, NewPart, PrepareContext, Prepared};
 
 mod gateway;
+mod lost;
 
 use gateway::Gateway;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use futures::FutureExt;
 use gateway_model::outcome::{Outcome, Scope};
 use gateway_model::state::DeliveryState;
-use gateway_model::{Reason, Refusal, Timestamp, limits};
+use gateway_model::{Digest, Reason, Refusal, Timestamp, limits};
 use proto::v1;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -166,45 +166,48 @@ impl Bench {
             traceparent = leased.traceparent,
         );
         let working = async {
-            let outcome = tokio::select! {
+            let done = tokio::select! {
                 biased;
+                done = self.outcome(&leased, &lease) => Some(done),
                 () = lease.gone() => None,
-                outcome = self.outcome(&leased, &lease) => Some(outcome),
             };
-            match outcome {
-                None => tracing::warn!("the lease is lost, the work on it has been dropped"),
-                Some(outcome) => self.settle(&lease, outcome).await,
+            let Some((outcome, new)) = done else {
+                return tracing::warn!("the lease is lost, the work on it has been dropped");
+            };
+            // Never dropped half-way: what the system has is written down before the next lease of the delivery looks.
+            if let Some(digest) = new
+                && let Err(fault) = self.journal.remember(&leased.delivery_id, digest, now()).await
+            {
+                // The effect has happened: the gateway hears so. Only a crash before it does could repeat the effect now.
+                tracing::error!(%fault, "what was taken cannot be written down");
             }
+            self.settle(&lease, outcome).await;
         };
         working.instrument(place).await;
         self.leases.let_go(&lease);
     }
 
-    async fn outcome(&self, leased: &v1::LeasedDelivery, lease: &Arc<Lease>) -> Outcome {
+    /// What came of it, and the digest of what the system has taken just now and would take twice.
+    async fn outcome(&self, leased: &v1::LeasedDelivery, lease: &Arc<Lease>) -> (Outcome, Option<Digest>) {
         let read = match envelope::read(leased) {
             Ok(read) => read,
-            Err(refusal) => return Outcome::Refused { reason: refusal.reason, detail: refusal.field },
+            Err(refusal) => return (Outcome::Refused { reason: refusal.reason, detail: refusal.field }, None),
         };
-        let (id, digest) = (leased.delivery_id.as_str(), read.digest);
-        match self.journal.recall(id, digest) {
+        let digest = read.digest;
+        match self.journal.recall(&leased.delivery_id, digest) {
             Memory::New => {}
             Memory::Taken => {
                 tracing::info!("the system has had it before; it is not handed over again");
-                return Outcome::Taken { receipt: None };
+                return (Outcome::Taken { receipt: None }, None);
             }
             Memory::OtherBody => {
                 let detail = "the system has had another envelope under this delivery id".to_owned();
-                return Outcome::Refused { reason: Reason::EnvelopeIdReused, detail };
+                return (Outcome::Refused { reason: Reason::EnvelopeIdReused, detail }, None);
             }
         }
         let outcome = self.deliver(self.delivery(leased, lease, read)).await;
-        if let (Outcome::Taken { .. }, Effect::Once) = (&outcome, self.effect)
-            && let Err(fault) = self.journal.remember(id, digest, now()).await
-        {
-            // The effect has happened: the gateway hears so. Only a crash before it does could repeat the effect now.
-            tracing::error!(%fault, "what was taken cannot be written down");
-        }
-        outcome
+        let is_new = matches!(outcome, Outcome::Taken { .. }) && self.effect == Effect::Once;
+        (outcome, is_new.then_some(digest))
     }
 
     fn delivery(&self, leased: &v1::LeasedDelivery, lease: &Arc<Lease>, read: envelope::Read) -> Delivery {
@@ -247,6 +250,9 @@ impl Bench {
     /// Tells the outcome until the gateway has it, or the lease is lost.
     async fn settle(&self, lease: &Arc<Lease>, outcome: Outcome) {
         let mut back_off = BackOff::new(RETRY_FIRST, RETRY_LONGEST);
+        if lease.gone().now_or_never().is_some() {
+            return tracing::warn!("the lease is lost: nothing is said under it");
+        }
         loop {
             let worker_id = self.session.id();
             let fault = match self.tell(&worker_id, lease, &outcome).await {
