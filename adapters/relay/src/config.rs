@@ -18,13 +18,14 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct RelaySettings {
     /// For connecting, TLS included.
     pub connect_time_max: Duration,
-    /// For one hand-over or one call, when the lease does not end before.
+    /// For one call, and for a hand-over in which nothing moves, when the lease does not end before.
     pub call_time_max: Duration,
     /// Envelopes in flight on one connection.
     pub in_flight_max: usize,
-    /// Parts being uploaded at once on one connection.
+    /// Parts being uploaded at once on one connection: so many small ones, and so many large ones.
     pub uploads_max: usize,
-    /// Bytes of one chunk of a part; at most [`limits::CHUNK_BYTES_MAX`].
+    /// Bytes of one chunk of a part; at most [`limits::CHUNK_BYTES_MAX`]. Even the thinnest line brings several across in the time of one
+    /// call: that it goes on is seen by them.
     pub chunk_bytes: usize,
     /// Attempts to connect, and to get the parts across, within one call.
     pub attempts_max: u32,
@@ -43,7 +44,7 @@ impl Default for RelaySettings {
             call_time_max: limits::LEASE_TIME.saturating_sub(Duration::from_secs(5)),
             in_flight_max: 256,
             uploads_max: 4,
-            chunk_bytes: 512 * 1024,
+            chunk_bytes: 64 * 1024,
             attempts_max: 3,
             back_off_first: Duration::from_millis(200),
             ping_after: Duration::from_secs(20),

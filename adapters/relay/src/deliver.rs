@@ -13,13 +13,13 @@ use gateway_model::{Reason, limits};
 use prost::Message;
 use proto::v1;
 use proto::v1::relay_response::Result as Answered;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Wiring;
 use crate::fault::Fault;
 use crate::link::Link;
-use crate::upload;
+use crate::upload::{self, Progress, Turns};
 
 /// Left of a lease for the answer to be settled.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ const SETTLE_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct PeerRelay {
     gateway: GatewayId,
     wiring: Arc<Wiring>,
-    uploads: Semaphore,
+    uploads: Turns,
     line: Mutex<Line>,
     /// Answers to envelopes, over all connections: a peer that answers others is not dead.
     answers: Arc<AtomicU64>,
@@ -43,7 +43,7 @@ struct Line {
 
 impl PeerRelay {
     pub(crate) fn new(gateway: GatewayId, wiring: Arc<Wiring>) -> Self {
-        let uploads = Semaphore::new(wiring.settings.uploads_max.clamp(1, Semaphore::MAX_PERMITS));
+        let uploads = Turns::new(wiring.settings.uploads_max);
         Self { gateway, wiring, uploads, line: Mutex::default(), answers: Arc::default() }
     }
 
@@ -86,11 +86,11 @@ impl PeerRelay {
     }
 
     /// Brings the parts, then the envelope.
-    async fn hand_over(&self, delivery: &Delivery) -> Result<Bytes, Fault> {
+    async fn hand_over(&self, delivery: &Delivery, progress: &Progress) -> Result<Bytes, Fault> {
         let request = request(delivery)?;
         let mut attempt = 1;
         loop {
-            let again = match self.hand_over_once(delivery, request.clone()).await {
+            let again = match self.hand_over_once(delivery, request.clone(), progress).await {
                 Err(HandOver::Parts(fault @ (Fault::Unreachable(_) | Fault::Answered(_)))) => fault,
                 Err(HandOver::Envelope(fault)) if fault.is_about_parts() => fault,
                 Err(HandOver::Parts(fault) | HandOver::Envelope(fault)) => return Err(fault),
@@ -106,10 +106,15 @@ impl PeerRelay {
         }
     }
 
-    async fn hand_over_once(&self, delivery: &Delivery, request: v1::RelayRequest) -> Result<Bytes, HandOver> {
+    async fn hand_over_once(
+        &self,
+        delivery: &Delivery,
+        request: v1::RelayRequest,
+        progress: &Progress,
+    ) -> Result<Bytes, HandOver> {
         let link = self.link().await.map_err(HandOver::Envelope)?;
         let settings = &self.wiring.settings;
-        if let Err(fault) = upload::bring_parts(&link, delivery, &self.uploads, settings.chunk_bytes).await {
+        if let Err(fault) = upload::bring_parts(&link, delivery, &self.uploads, settings.chunk_bytes, progress).await {
             // The stream notices a broken connection a moment later than the upload does; waiting for it saves an attempt.
             if matches!(fault, Fault::Unreachable(_))
                 && timeout(settings.back_off_first, link.pipeline.closed()).await.is_err()
@@ -122,6 +127,16 @@ impl PeerRelay {
             Answered::Accepted(receipt) => Ok(receipt.encode_to_vec().into()),
             Answered::Refused(refused) => Err(HandOver::Envelope(Fault::from_refused(&refused))),
         }
+    }
+
+    /// Until when a hand-over that gets on may take now; `None` for one that does not, or whose lease ends.
+    async fn longer(&self, delivery: &Delivery, gets_on: bool) -> Option<Instant> {
+        if !gets_on {
+            return None;
+        }
+        let time_max = self.wiring.settings.call_time_max;
+        let left = delivery.lease.extend(time_max + SETTLE_TIME).await.ok()?.saturating_sub(SETTLE_TIME);
+        (!left.is_zero()).then(|| Instant::now() + left.min(time_max))
     }
 
     async fn return_some(&self, receipts: Vec<v1::Receipt>) -> Result<Vec<Result<(), ReturnFault>>, Fault> {
@@ -178,17 +193,28 @@ impl Adapter for PeerRelay {
         if lease.is_zero() {
             return Fault::TooSlow.outcome();
         }
-        let until = Instant::now() + lease.min(self.wiring.settings.call_time_max);
         let answers_before = self.answers.load(Ordering::Relaxed);
-        match timeout_at(until, self.hand_over(delivery)).await {
-            Ok(Ok(receipt)) => Outcome::Taken { receipt: Some(receipt.into()) },
-            Ok(Err(fault)) => fault.outcome(),
-            Err(_) if delivery.envelope.parts.is_empty() && self.answers.load(Ordering::Relaxed) == answers_before => {
-                Fault::Unreachable("the peer does not answer in time".to_owned()).outcome()
+        let progress = Progress::default();
+        let mut hand_over = std::pin::pin!(self.hand_over(delivery, &progress));
+        let (mut until, mut seen) = (Instant::now() + lease.min(self.wiring.settings.call_time_max), 0);
+        loop {
+            match timeout_at(until, &mut hand_over).await {
+                Ok(Ok(receipt)) => return Outcome::Taken { receipt: Some(receipt.into()) },
+                Ok(Err(fault)) => return fault.outcome(),
+                Err(_) => {}
             }
-            // Large parts may need more than one lease: the next attempt goes on where this one stopped.
-            Err(_) => Fault::TooSlow.outcome(),
+            // Large parts on a thin line need more than one lease: as long as they get on, they have it.
+            let moved = progress.load(Ordering::Relaxed);
+            match self.longer(delivery, moved > seen).await {
+                Some(longer) => (until, seen) = (longer, moved),
+                None => break,
+            }
         }
+        if delivery.envelope.parts.is_empty() && self.answers.load(Ordering::Relaxed) == answers_before {
+            return Fault::Unreachable("the peer does not answer in time".to_owned()).outcome();
+        }
+        // The next attempt goes on where this one stopped.
+        Fault::TooSlow.outcome()
     }
 
     async fn check(&self) -> Health {

@@ -60,6 +60,8 @@ pub(crate) struct Script {
     /// Breaks the next upload after this many bytes.
     pub breaks_after: Mutex<Option<usize>>,
     pub uploads_end_with: Mutex<Option<Status>>,
+    /// The line takes so long for each chunk.
+    pub thin: Mutex<Duration>,
     pub verdicts: Mutex<Vec<v1::ReceiptVerdict>>,
     pub returned: Mutex<Vec<v1::Receipt>>,
     pub name: Mutex<String>,
@@ -150,6 +152,9 @@ impl RelayService for Gateway {
         let breaks_after = self.0.breaks_after.lock().unwrap().take().unwrap_or(usize::MAX);
         while let Some(request) = frames.message().await? {
             let Some(Frame::Chunk(chunk)) = request.frame else { return Err(Status::invalid_argument("no chunk")) };
+            let thin = *self.0.thin.lock().unwrap();
+            // The thin line itself.
+            tokio::time::sleep(thin).await;
             let mut parts = self.0.parts.lock().unwrap();
             let part = parts.entry(header.sha256.clone()).or_default();
             part.extend_from_slice(&chunk);
@@ -249,6 +254,9 @@ pub(crate) fn tinh() -> GatewayId {
     GatewayId::parse("tinh").unwrap()
 }
 
+/// The smallest that HTTP/2 begins with.
+const WINDOW_BYTES: u32 = 65_535;
+
 fn seconds_now() -> i64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64
 }
@@ -291,9 +299,11 @@ async fn serve(
     });
     tasks.spawn(async move {
         let service = RelayServiceServer::new(Gateway(script));
-        let served =
-            tonic::transport::Server::builder().add_service(service).serve_with_incoming(ReceiverStream::new(incoming));
-        served.await.unwrap();
+        // Little lies in between: what has left is what has come.
+        let mut server = tonic::transport::Server::builder()
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES);
+        server.add_service(service).serve_with_incoming(ReceiverStream::new(incoming)).await.unwrap();
     });
     address
 }

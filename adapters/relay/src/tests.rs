@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters_sdk::lease::FixedLease;
 use adapters_sdk::relay::{RelayAdapters, ReturnFault};
 use adapters_sdk::{Delivery, Health, Outcome, Scope};
 use bytes::Bytes;
@@ -172,6 +173,47 @@ async fn a_broken_upload_goes_on_where_it_stopped() {
     let headers = world.script.headers.lock().unwrap();
     assert_eq!(headers.iter().map(|header| header.offset).collect::<Vec<_>>(), [0, 3_072]);
     assert_eq!(world.script.parts.lock().unwrap()[&headers[0].sha256], part);
+}
+
+/// A part that takes longer than one call on a thin line, under `lease`.
+async fn over_a_thin_line(lease: FixedLease) -> Outcome {
+    let world = World::new(RelaySettings { call_time_max: Duration::from_millis(1_500), ..settings() }).await;
+    *world.script.thin.lock().unwrap() = Duration::from_millis(5);
+    let part: Vec<u8> = (0..600_000u32).map(|n| n as u8).collect();
+    world.relay().deliver(&Delivery { lease: Arc::new(lease), ..delivery(1, &[&part]) }).await
+}
+
+#[tokio::test]
+async fn a_large_part_on_a_thin_line_has_its_lease_extended_for_as_long_as_it_gets_on() {
+    taken(over_a_thin_line(FixedLease::of(Duration::from_secs(60))).await);
+    let ended = over_a_thin_line(FixedLease::of(Duration::ZERO)).await;
+    assert_eq!(deferred(ended), (Reason::DeadlineExceeded, Scope::Delivery), "a lease that is lost ends it");
+}
+
+#[tokio::test]
+async fn an_upload_that_does_not_get_on_is_given_up_after_one_call() {
+    let world = World::new(RelaySettings { call_time_max: Duration::from_millis(400), ..settings() }).await;
+    *world.script.thin.lock().unwrap() = Duration::from_secs(30);
+    let outcome = world.relay().deliver(&delivery(1, &[&[7; 5_000]])).await;
+    assert_eq!(deferred(outcome), (Reason::DeadlineExceeded, Scope::Delivery));
+}
+
+#[tokio::test]
+async fn a_small_part_does_not_wait_for_a_large_one_that_takes_hours() {
+    let world = World::new(RelaySettings { uploads_max: 1, ..settings() }).await;
+    *world.script.thin.lock().unwrap() = Duration::from_millis(20);
+    let (relay, large) = (world.relay(), vec![3; 2_000_000]);
+    let (hours, small) = (delivery(1, &[&large]), delivery(2, &[b"small"]));
+    let both = async {
+        while world.script.headers.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        taken(relay.deliver(&small).await)
+    };
+    tokio::select! {
+        _ = relay.deliver(&hours) => panic!("the large one cannot be over already"),
+        number = both => assert_eq!(number, 1),
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use adapters_sdk::Delivery;
 use bytes::{Bytes, BytesMut};
@@ -15,12 +17,37 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::fault::Fault;
 use crate::link::Link;
 
+/// A part of up to so many bytes is small.
+const SMALL_BYTES_MAX: u64 = limits::INLINE_BYTES_MAX as u64;
+
+/// Turns of uploads on one connection: small parts never wait for large ones, which may take hours on a thin line.
+pub(crate) struct Turns {
+    small: Semaphore,
+    large: Semaphore,
+}
+
+impl Turns {
+    /// So many of each kind at once.
+    pub(crate) fn new(uploads_max: usize) -> Self {
+        let turns = || Semaphore::new(uploads_max.clamp(1, Semaphore::MAX_PERMITS));
+        Self { small: turns(), large: turns() }
+    }
+
+    fn of(&self, size: u64) -> &Semaphore {
+        if size <= SMALL_BYTES_MAX { &self.small } else { &self.large }
+    }
+}
+
+/// Bytes of parts that have been given to the connection: whoever waits sees that it goes on.
+pub(crate) type Progress = Arc<AtomicU64>;
+
 /// Uploads whatever part of `delivery` the peer does not have from us.
 pub(crate) async fn bring_parts(
     link: &Link,
     delivery: &Delivery,
-    uploads: &Semaphore,
+    turns: &Turns,
     chunk_bytes: usize,
+    progress: &Progress,
 ) -> Result<(), Fault> {
     let sizes: BTreeMap<Digest, u64> = delivery.envelope.parts.iter().map(|part| (part.digest, part.size)).collect();
     if sizes.is_empty() {
@@ -36,9 +63,10 @@ pub(crate) async fn bring_parts(
         };
         // A peer that claims more than there is starts again.
         let offset = if missing.received < size { missing.received } else { 0 };
-        let _permit = uploads.acquire().await.map_err(|_| Fault::Unreachable("the relay is closed".to_owned()))?;
-        bring_part(link, delivery, v1::PartHeader { sha256: missing.sha256, size, offset }, digest, chunk_bytes)
-            .await?;
+        let turn = turns.of(size - offset).acquire().await;
+        let _turn = turn.map_err(|_| Fault::Unreachable("the relay is closed".to_owned()))?;
+        let header = v1::PartHeader { sha256: missing.sha256, size, offset };
+        bring_part(link, delivery, header, digest, chunk_bytes, progress).await?;
     }
     Ok(())
 }
@@ -49,13 +77,15 @@ async fn bring_part(
     header: v1::PartHeader,
     digest: Digest,
     chunk_bytes: usize,
+    progress: &Progress,
 ) -> Result<(), Fault> {
     let left = header.size - header.offset;
     let opened = delivery.parts.open(&digest, header.offset).await;
     let source = opened.map_err(|fault| Fault::Source(fault.to_string()))?;
     let (broken, breaks) = oneshot::channel();
     let chunk_bytes = chunk_bytes.clamp(1, limits::CHUNK_BYTES_MAX);
-    let frames = frames(Frames { header: Some(header), source, left, chunk_bytes, broken: Some(broken) });
+    let progress = progress.clone();
+    let frames = frames(Frames { header: Some(header), source, left, chunk_bytes, broken: Some(broken), progress });
     let mut client = link.client.clone();
     // A stream of requests cannot carry an error: when our side breaks, the whole call is dropped, which resets it.
     tokio::select! {
@@ -70,6 +100,7 @@ struct Frames {
     left: u64,
     chunk_bytes: usize,
     broken: Option<oneshot::Sender<io::Error>>,
+    progress: Progress,
 }
 
 /// The header, then chunks until nothing is left. HTTP/2 asks for the next one only when there is room.
@@ -99,5 +130,6 @@ async fn next_chunk(state: &mut Frames) -> io::Result<Bytes> {
     let mut chunk = BytesMut::zeroed(want);
     state.source.read_exact(&mut chunk).await?;
     state.left -= want as u64;
+    state.progress.fetch_add(want as u64, Ordering::Relaxed);
     Ok(chunk.freeze())
 }
