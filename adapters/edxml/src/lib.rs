@@ -116,7 +116,7 @@ struct Edxml {
 
 /// Its door.
 enum Way {
-    Folder(DropFolder),
+    Folder(Box<DropFolder>),
     HubClient(Box<HubClient>),
     HubServer(Arc<HubServer>),
 }
@@ -138,7 +138,7 @@ impl Edxml {
         let refused = Refused { handover: handover.clone(), intake: intake.clone(), door };
         let way = match config.door {
             DoorConfig::Folder { poll_interval } => {
-                Way::Folder(DropFolder::open(&config.path, poll_interval, intake, handover)?)
+                Way::Folder(Box::new(DropFolder::open(&config.path, poll_interval, intake, handover)?))
             }
             DoorConfig::HubClient { client, secret, outbound } => {
                 let quarantine = Quarantine::open(&config.path, ledger.working())?;
