@@ -6,7 +6,7 @@
 //!
 //! # How to serve it
 //!
-//! ```ignore
+//! ```text
 //! let sessions = Sessions::new(rand::random); // shared with the door's CreateConsoleLink, which answers with base + sign_in_path(token)
 //! let console = Console::new(door, people, sessions, Language::Vi, clock);
 //! let pages = router(console);

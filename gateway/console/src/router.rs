@@ -23,6 +23,7 @@ pub fn router<D: OperateService>(console: Console<D>) -> Router {
         .route("/incidents", get(incidents::show::<D>))
         .route("/search", get(search::show::<D>))
         .route("/timeline", get(timeline::show::<D>))
+        .route("/receipts.bin", get(timeline::receipts::<D>))
         .route("/control-slip", get(papers::control_slip::<D>))
         .route("/apology", get(papers::apology::<D>))
         .route("/deliveries/{delivery}/{action}", post(act::delivery::<D>))

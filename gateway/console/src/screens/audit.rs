@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::fields::address;
 use crate::page::{Page, Section};
 use crate::show::event;
-use crate::show::text::{code, code_or_dash, safe_or_dash};
+use crate::show::text::{code, code_or_dash, safe_or_dash, short_id};
 use crate::show::time;
 use crate::visit::Visit;
 use crate::words::{frame, list as w, timeline};
@@ -80,7 +80,7 @@ fn about(entry: &v1::AuditEntry) -> Markup {
     }
     let place = address("/timeline", &[("sender", &entry.sender), ("envelope_id", &entry.envelope_id)]);
     html! {
-        a href=(place) { (code(&entry.envelope_id)) }
+        a href=(place) { (short_id(&entry.envelope_id)) }
         @for recipient in entry.recipients.iter().take(RECIPIENTS_MAX) { " → " (code(recipient)) }
     }
 }

@@ -109,7 +109,7 @@ fn handed(index: usize, holding: &v1::Holding, custody: &v1::CaseCustody) -> Mar
             td { @if holding.due_at.is_some() { (hour_and_day(holding.due_at.as_ref())) } @else { "–" } }
             td { b { (state::standing_word(holding.standing()).of(VI)) } br; "đã dùng " (time::worked(holding.working_seconds_used, VI)) }
             td {
-                @if holding.until.is_none() { "đang giữ hồ sơ" }
+                @if holding.until.is_none() { "đang giữ hồ sơ" br; }
                 @if holding.working_seconds_on_the_way > 0 { "trên đường chuyển: " (time::worked(holding.working_seconds_on_the_way, VI)) }
             }
         }
@@ -124,7 +124,7 @@ fn letter(custody: &v1::CaseCustody) -> Markup {
         h1 { "THƯ XIN LỖI VÀ HẸN LẠI NGÀY TRẢ KẾT QUẢ" }
         p { "Kính gửi: Ông (bà) / tổ chức " (DOTS) (DOTS) }
         p {
-            "Ngày " (hour_and_day(custody.received_at.as_ref())) ", " (safe(agency)) " đã tiếp nhận hồ sơ mã số "
+            "Vào hồi " (hour_and_day(custody.received_at.as_ref())) ", " (safe(agency)) " đã tiếp nhận hồ sơ mã số "
             b { (safe(&custody.file_code)) } " về thủ tục " (safe(&procedure(custody))) ", hẹn trả kết quả "
             (hour_and_day(custody.due_at.as_ref())) "."
         }

@@ -101,7 +101,7 @@ fn agency_table<D: OperateService>(agencies: &[v1::AgencyFlow], visit: &Visit<D>
                     @for agency in agencies {
                         @let destination = format!("agency:{}", agency.agency);
                         tr {
-                            th scope="row" { (safe_or_dash(&agency.name)) br; small { (code(&agency.agency)) } }
+                            th.wide scope="row" { (safe_or_dash(&agency.name)) br; small { (code(&agency.agency)) } }
                             (flow_cells(agency.flow.as_ref(), visit))
                             td { (act::destination_buttons(&destination, is_paused(agency.flow.as_ref()), visit)) }
                         }

@@ -11,7 +11,7 @@ use super::filter::{Filter, Key, wire};
 use crate::fault::Fault;
 use crate::fields::address;
 use crate::page::{Page, Section};
-use crate::show::text::{code, code_or_dash, safe, safe_or_dash, visible};
+use crate::show::text::{code, code_or_dash, safe, safe_or_dash, short_id, visible};
 use crate::show::{event, state, time};
 use crate::visit::Visit;
 use crate::words::{frame, list as w};
@@ -119,9 +119,9 @@ fn row(delivery: &v1::DeliverySummary, l: Language) -> Markup {
     html! {
         tr id={ "delivery-" (delivery.delivery_id) } {
             th scope="row" {
-                @if delivery.file_code.is_empty() { a href=(envelope) { (code(&delivery.envelope_id)) } } @else {
+                @if delivery.file_code.is_empty() { a href=(envelope) { (short_id(&delivery.envelope_id)) } } @else {
                     a href=(address("/timeline", &[("file_code", &delivery.file_code)])) { (code(&delivery.file_code)) }
-                    br; small { a.quiet href=(envelope) { (code(&delivery.envelope_id)) } }
+                    br; small { a.quiet href=(envelope) { (short_id(&delivery.envelope_id)) } }
                 }
             }
             td.wide { (safe_or_dash(&delivery.subject)) }

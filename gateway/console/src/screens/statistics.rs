@@ -28,8 +28,11 @@ const BY: [(&str, v1::StatisticsBy, Word); 4] = [
     ("month", v1::StatisticsBy::Month, w::BY_MONTH),
 ];
 
+/// One number of a row.
+type Count = fn(&v1::StatisticsRow) -> u64;
+
 /// The numbers of a row, in the order of the table.
-const NUMBERS: [(Word, fn(&v1::StatisticsRow) -> u64); 6] = [
+const NUMBERS: [(Word, Count); 6] = [
     (w::RECEIVED, |row| row.received),
     (w::EARLY, |row| row.early),
     (w::ON_TIME, |row| row.on_time),

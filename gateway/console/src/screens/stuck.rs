@@ -86,11 +86,9 @@ fn group<D: OperateService>(group: &v1::StuckGroup, visit: &Visit<D>) -> Markup 
                 (fact(w::SINCE, &time::moment(group.since.as_ref(), l), l))
                 @if !group.detail.is_empty() { (fact(w::SEEN, &safe(&group.detail), l)) }
             }
-            @if !group.next_step.is_empty() {
-                p.todo { b { (w::WHAT_TO_DO.of(l)) ": " } (safe(&group.next_step)) }
-            }
-            @if group.count > 0 {
-                p { a.button href=(deliveries(group)) { (w::SHOW_DELIVERIES.of(l)) " (" (number::count(group.count, l)) ")" } }
+            p.todo {
+                span { @if !group.next_step.is_empty() { b { (w::WHAT_TO_DO.of(l)) ": " } (safe(&group.next_step)) } }
+                @if group.count > 0 { a.button href=(deliveries(group)) { (w::SHOW_DELIVERIES.of(l)) } }
             }
         }
     }

@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
 use gateway_model::language::Language;
 use maud::{Markup, html};
+use prost::Message as _;
 use proto::v1;
 use proto::v1::operate_service_server::OperateService;
 
@@ -25,6 +27,8 @@ mod custody;
 mod events;
 
 const LIVE_SECONDS: u32 = 10;
+/// What names a timeline in an address.
+const NAMES: [&str; 5] = ["sender", "envelope_id", "file_code", "document_code", "only_here"];
 
 /// `GET /timeline?file_code=…`, `?document_code=…`, or `?sender=…&envelope_id=…`.
 pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response, Fault> {
@@ -41,6 +45,7 @@ pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response,
     let here = visit.status.as_ref().map(|status| status.gateway.clone()).unwrap_or_default();
     let known =
         Known { events: &told, envelopes: &timeline.envelopes, sources: &timeline.sources, peers: &peers, here: &here };
+    let download = visit.query.only(&NAMES).address("/receipts.bin");
     let page = Page::new(visible(&title)).section(Section::Search).live(LIVE_SECONDS);
     Ok(visit.page(&page.body(html! {
         div.head { h1 { (safe(&title)) } }
@@ -54,10 +59,21 @@ pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response,
             (statuses(&timeline, l))
             @if let Some(custody) = &timeline.custody { (custody::table(custody, l)) }
             (envelopes(&timeline, &peers, &here, &visit))
-            (events::table(&told, timeline.cut, l))
+            (events::table(&told, timeline.cut, &download, l))
             (sources(&timeline.sources, l))
         }
     })))
+}
+
+/// `GET /receipts.bin?…`, with the names of a timeline: its receipts as one `GetReceiptResponse`, to be verified without a network.
+pub(crate) async fn receipts<D: OperateService>(visit: Visit<D>) -> Result<Response, Fault> {
+    let timeline = visit.ask(visit.door().timeline(visit.request(request(&visit.query)))).await?;
+    let receipts = timeline.entries.into_iter().filter_map(|entry| entry.receipt).collect();
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"receipts.bin\""),
+    ];
+    Ok((headers, v1::GetReceiptResponse { receipts, cut: timeline.cut }.encode_to_vec()).into_response())
 }
 
 fn request(query: &Fields) -> v1::TimelineRequest {

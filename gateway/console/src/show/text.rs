@@ -24,6 +24,12 @@ pub(crate) fn digest(bytes: &[u8]) -> Markup {
     html! { code title=(whole) { (head) @if head.len() < whole.len() { "…" } } }
 }
 
+/// A long id by its first digits; the whole of it is what a pointer over it shows.
+pub(crate) fn short_id(id: &str) -> Markup {
+    let head: String = visible(id).chars().take(8).collect();
+    html! { code title=(visible(id)) { bdi { (head) } @if head.len() < id.len() { "…" } } }
+}
+
 /// Code or dash.
 pub(crate) fn code_or_dash(text: &str) -> Markup {
     if text.is_empty() { dash() } else { code(text) }

@@ -24,6 +24,13 @@ pub(crate) fn moment_of(at: Timestamp, l: Language) -> Markup {
     html! { time datetime=(at.to_string()) { (written(at, l.pick("%H:%M:%S %d/%m/%Y", "%Y-%m-%d %H:%M:%S"))) } }
 }
 
+/// A wire instant to the minute; a dash when it is unset.
+pub(crate) fn minute(at: Option<&prost_types::Timestamp>, l: Language) -> Markup {
+    read(at).map_or_else(dash, |at| {
+        html! { time datetime=(at.to_string()) { (written(at, l.pick("%H:%M %d/%m/%Y", "%Y-%m-%d %H:%M"))) } }
+    })
+}
+
 /// The day of a wire instant; a dash when it is unset.
 pub(crate) fn day(at: Option<&prost_types::Timestamp>, l: Language) -> Markup {
     read(at).map_or_else(dash, |at| {

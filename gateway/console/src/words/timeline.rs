@@ -12,7 +12,8 @@ words! {
     LADDER_CUT = "Hình chỉ vẽ phần cuối; bảng dưới có đủ.", "The picture shows only the end; the table below has all.";
     LEGEND = "Chú giải", "Legend";
     KNOWN_HERE = "biết tại đây", "seen here";
-    KNOWN_THERE = "trục kia tự khai kèm bằng chứng", "told by that gateway, with proof";
+    KNOWN_THERE = "trục kia, kèm bằng chứng", "that gateway, with proof";
+    WITH_PROOF = "kèm bằng chứng", "told with proof";
     LOCAL_ONLY = "chỉ biết tại chỗ", "only local knowledge";
     SOURCES = "Nguồn thông tin", "Sources";
     SOURCES_CAPTION = "Các trục liên thông đã được hỏi", "The gateways that were asked";
@@ -38,6 +39,8 @@ words! {
     ATTEMPT = "Lần", "Attempt";
     REASON = "Lý do", "Reason";
     EVIDENCE = "Bằng chứng", "Evidence";
+    DOWNLOAD = "Tải biên nhận", "Download the receipts";
+    DOWNLOAD_HOW = "Kiểm tra ngoại tuyến bằng lệnh", "Verify them offline by";
     LEAF = "lá", "leaf";
     KNOWLEDGE = "Nguồn", "Source";
     ENVELOPES = "Gói tin và các lượt giao", "Envelopes and their deliveries";

@@ -35,7 +35,9 @@ pub struct House {
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
+    /// As UTF-8; what is none becomes replacement characters.
     pub text: String,
+    pub bytes: Vec<u8>,
 }
 
 /// How a browser asks.
@@ -120,8 +122,8 @@ impl House {
         let request = request.extension(Caller { certificate: browser.certificate, address }).body(body).unwrap();
         let (parts, body) = self.pages.clone().oneshot(request).await.unwrap().into_parts();
         let bytes = to_bytes(body, 16 << 20).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        Answer { status: parts.status, headers: parts.headers, text }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status, headers: parts.headers, text, bytes: bytes.to_vec() }
     }
 
     /// The token of this reader's forms.

@@ -2,6 +2,8 @@
 
 use axum::http::StatusCode;
 use gateway_model::language::Language;
+use prost::Message as _;
+use proto::v1;
 
 use crate::house::{Answer, Browser, House};
 use crate::sample::{DELIVERY, ENVELOPE, FILE};
@@ -125,6 +127,18 @@ async fn a_timeline_keeps_receipts_and_business_statuses_apart_and_marks_what_is
         assert!(page.contains(text), "{text}");
     }
     assert!(page.contains(&format!("action=\"/deliveries/{DELIVERY}/retry\"")));
+}
+
+#[tokio::test]
+async fn the_receipts_of_a_timeline_come_as_a_file_for_the_verifier() {
+    let house = House::new("viewer");
+    let page = house.get(&Browser::known(), &format!("/timeline?file_code={FILE}&done=retry")).await.text;
+    assert!(page.contains(&format!("href=\"/receipts.bin?file_code={FILE}\"")));
+    let file = house.get(&Browser::known(), &format!("/receipts.bin?file_code={FILE}")).await;
+    assert_eq!(file.header("content-disposition"), "attachment; filename=\"receipts.bin\"");
+    let read = v1::GetReceiptResponse::decode(file.bytes.as_slice()).unwrap();
+    let events: Vec<v1::Event> = read.receipts.into_iter().map(|r| v1::Event::decode(r.event).unwrap()).collect();
+    assert_eq!((events.len(), events[0].gateway.as_str()), (11, "gw-xa-30-01"));
 }
 
 #[tokio::test]

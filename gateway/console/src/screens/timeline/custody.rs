@@ -18,10 +18,10 @@ pub(super) fn summary(custody: &v1::CaseCustody, l: Language) -> Markup {
         section.card #custody-summary data-region="" aria-label=(w::STANDING.of(l)) {
             dl.facts {
                 div { dt { (w::STANDING.of(l)) } dd { (state::standing(custody.standing(), l)) } }
-                div { dt { (w::RECEIVED_AT.of(l)) } dd { (time::moment(custody.received_at.as_ref(), l)) } }
-                div { dt { (w::DUE_AT.of(l)) } dd { (time::moment(custody.due_at.as_ref(), l)) } }
+                div { dt { (w::RECEIVED_AT.of(l)) } dd { (time::minute(custody.received_at.as_ref(), l)) } }
+                div { dt { (w::DUE_AT.of(l)) } dd { (time::minute(custody.due_at.as_ref(), l)) } }
                 @if custody.finished_at.is_some() {
-                    div { dt { (w::FINISHED_AT.of(l)) } dd { (time::moment(custody.finished_at.as_ref(), l)) } }
+                    div { dt { (w::FINISHED_AT.of(l)) } dd { (time::minute(custody.finished_at.as_ref(), l)) } }
                 }
                 div { dt { (w::USED.of(l)) } dd { (time::worked(custody.working_seconds_used, l)) } }
                 @if custody.due_at.is_some() {
@@ -73,16 +73,16 @@ fn row(holding: &v1::Holding, l: Language) -> Markup {
     let allowed = holding.working_seconds_allowed;
     html! {
         tr.open[holding.until.is_none()] {
-            th scope="row" { (safe_or_dash(&holding.agency_name)) br; small { (code(&holding.agency)) } }
+            th.wide scope="row" { (safe_or_dash(&holding.agency_name)) br; small { (code(&holding.agency)) } }
             td { (code_or_dash(&holding.from)) }
             td { (safe_or_dash(&holding.step)) }
-            td { (time::moment(holding.since.as_ref(), l)) }
+            td { (time::minute(holding.since.as_ref(), l)) }
             td {
-                @if holding.until.is_some() { (time::moment(holding.until.as_ref(), l)) } @else {
+                @if holding.until.is_some() { (time::minute(holding.until.as_ref(), l)) } @else {
                     (state::badge("go", Icon::Flag, w::HOLDS_NOW, l))
                 }
             }
-            td { (time::moment(holding.due_at.as_ref(), l)) }
+            td { (time::minute(holding.due_at.as_ref(), l)) }
             td.late[allowed > 0 && used > allowed] { (time::worked(used, l)) }
             td { @if allowed > 0 { (time::worked(allowed, l)) } }
             td { @if holding.working_seconds_on_the_way > 0 { (time::worked(holding.working_seconds_on_the_way, l)) } }
@@ -101,8 +101,8 @@ fn pauses(pauses: &[v1::CasePause], l: Language) -> Markup {
                 @for pause in pauses {
                     tr {
                         th scope="row" { (code_or_dash(&pause.agency)) }
-                        td { (time::moment(pause.since.as_ref(), l)) }
-                        td { (time::moment(pause.until.as_ref(), l)) }
+                        td { (time::minute(pause.since.as_ref(), l)) }
+                        td { (time::minute(pause.until.as_ref(), l)) }
                         td { (code_or_dash(&pause.code)) }
                     }
                 }

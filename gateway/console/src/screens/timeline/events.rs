@@ -10,7 +10,7 @@ use crate::show::{state, time};
 use crate::words::timeline as w;
 
 /// Every event, oldest first.
-pub(super) fn table(told: &[Told], cut: bool, l: Language) -> Markup {
+pub(super) fn table(told: &[Told], cut: bool, download: &str, l: Language) -> Markup {
     html! {
         section.card.receipts-block #receipts data-region="" aria-labelledby="receipts-title" {
             h2 #receipts-title { (icon(Icon::Receipt)) " " (w::RECEIPTS.of(l)) }
@@ -26,6 +26,10 @@ pub(super) fn table(told: &[Told], cut: bool, l: Language) -> Markup {
                     } }
                     tbody { @for told in told { (row(told, l)) } }
                 }
+            }
+            p.row {
+                a.button.plain href=(download) download { (icon(Icon::Receipt)) " " (w::DOWNLOAD.of(l)) }
+                span.quiet { (w::DOWNLOAD_HOW.of(l)) " " code { "lienthong receipt verify receipts.bin" } }
             }
         }
     }

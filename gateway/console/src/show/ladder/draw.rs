@@ -8,7 +8,10 @@ use crate::show::text::visible;
 use crate::words::timeline as w;
 
 const LABELS_WIDTH: usize = 210;
-const COLUMN_WIDTH: usize = 78;
+/// A column is as wide as a picture of this width allows, within bounds.
+const COLUMNS_WIDTH: usize = 900;
+const COLUMN_WIDTH_MIN: usize = 78;
+const COLUMN_WIDTH_MAX: usize = 130;
 const RUNG_HEIGHT: usize = 92;
 const MARGIN: usize = 34;
 /// How far an arrow stays away from the middle of a mark.
@@ -17,7 +20,7 @@ const LABEL_CHARS_MAX: usize = 22;
 
 /// The picture, in a region of its own that can be scrolled by keyboard.
 pub(super) fn picture(ladder: &Ladder, l: Language) -> Markup {
-    let width = LABELS_WIDTH + ladder.marks.len() * COLUMN_WIDTH + MARGIN;
+    let width = LABELS_WIDTH + ladder.marks.len() * column_width(ladder) + MARGIN;
     let height = ladder.rungs.len() * RUNG_HEIGHT + MARGIN;
     html! {
         div.scroll.ladder tabindex="0" role="region" aria-label=(w::LADDER.of(l)) {
@@ -34,7 +37,7 @@ pub(super) fn picture(ladder: &Ladder, l: Language) -> Markup {
                     (draw_rung(rung, line_of(index), width, l))
                 }
                 @for step in &ladder.moves { (draw_move(ladder, *step)) }
-                @for mark in &ladder.marks { (draw_mark(mark)) }
+                @for mark in &ladder.marks { (draw_mark(ladder, mark)) }
             }
         }
     }
@@ -43,7 +46,7 @@ pub(super) fn picture(ladder: &Ladder, l: Language) -> Markup {
 fn draw_rung(rung: &Rung, y: usize, width: usize, l: Language) -> Markup {
     let (class, word) = match rung.knowledge {
         Knowledge::Here => ("rung here", w::KNOWN_HERE),
-        Knowledge::Told => ("rung", w::KNOWN_THERE),
+        Knowledge::Told => ("rung", w::WITH_PROOF),
         Knowledge::Lacking => ("rung lacking", w::LOCAL_ONLY),
     };
     html! {
@@ -56,7 +59,7 @@ fn draw_rung(rung: &Rung, y: usize, width: usize, l: Language) -> Markup {
 }
 
 fn draw_move(ladder: &Ladder, step: Move) -> Markup {
-    let [from, to] = [step.from, step.to].map(|index| place(&ladder.marks[index]));
+    let [from, to] = [step.from, step.to].map(|index| place(ladder, &ladder.marks[index]));
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let length = dx.hypot(dy).max(1.0);
     let (ux, uy) = (dx / length * CLEARANCE, dy / length * CLEARANCE);
@@ -65,8 +68,8 @@ fn draw_move(ladder: &Ladder, step: Move) -> Markup {
     html! { path class=(class) d=(line) marker-end="url(#head)" {} }
 }
 
-fn draw_mark(mark: &Mark) -> Markup {
-    let (x, y) = place(mark);
+fn draw_mark(ladder: &Ladder, mark: &Mark) -> Markup {
+    let (x, y) = place(ladder, mark);
     let [hour, day] = mark.when();
     let (class, outline, sign) = forms(mark.shape);
     html! {
@@ -124,8 +127,13 @@ pub(crate) fn legend(l: Language) -> Markup {
     }
 }
 
-fn place(mark: &Mark) -> (f64, f64) {
-    ((LABELS_WIDTH + mark.column * COLUMN_WIDTH + COLUMN_WIDTH / 2) as f64, line_of(mark.rung) as f64)
+fn place(ladder: &Ladder, mark: &Mark) -> (f64, f64) {
+    let width = column_width(ladder);
+    ((LABELS_WIDTH + mark.column * width + width / 2) as f64, line_of(mark.rung) as f64)
+}
+
+fn column_width(ladder: &Ladder) -> usize {
+    (COLUMNS_WIDTH / ladder.marks.len().max(1)).clamp(COLUMN_WIDTH_MIN, COLUMN_WIDTH_MAX)
 }
 
 fn line_of(rung: usize) -> usize {

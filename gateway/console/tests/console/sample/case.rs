@@ -141,30 +141,6 @@ fn source(gateway: &str, answered: bool) -> v1::TimelineSource {
 }
 
 fn custody() -> v1::CaseCustody {
-    use v1::CaseStanding as S;
-    let holding = |agency: &str,
-                   name: &str,
-                   from: &str,
-                   step: &str,
-                   since: i64,
-                   until: Option<i64>,
-                   used: u64,
-                   allowed: u64,
-                   standing: S| {
-        v1::Holding {
-            agency: agency.to_owned(),
-            agency_name: name.to_owned(),
-            from: from.to_owned(),
-            step: step.to_owned(),
-            since: ago(since),
-            until: until.and_then(ago),
-            due_at: ago(since - 600),
-            working_seconds_used: used,
-            working_seconds_allowed: allowed,
-            standing: standing as i32,
-            working_seconds_on_the_way: if from.is_empty() { 0 } else { 95 },
-        }
-    };
     v1::CaseCustody {
         file_code: FILE.to_owned(),
         procedure_code: "1.012783".to_owned(),
@@ -173,44 +149,10 @@ fn custody() -> v1::CaseCustody {
         received_at: ago(2_950),
         due_at: ago(180),
         finished_at: None,
-        standing: S::InWorkLate as i32,
+        standing: v1::CaseStanding::InWorkLate as i32,
         working_seconds_used: 61_200,
         working_seconds_left: -10_800,
-        holdings: vec![
-            holding(
-                "h99.30.01",
-                "UBND xã Mường Lạn (ví dụ)",
-                "",
-                "tiếp nhận",
-                2_950,
-                Some(2_900),
-                3_000,
-                7_200,
-                S::Early,
-            ),
-            holding(
-                "h99.30.05",
-                "Phòng Tài nguyên huyện (ví dụ)",
-                "h99.30.01",
-                "thẩm định",
-                2_895,
-                Some(1_300),
-                43_200,
-                14_400,
-                S::Late,
-            ),
-            holding(
-                "h99.21",
-                "Văn phòng Đăng ký đất đai tỉnh (ví dụ)",
-                "h99.30.05",
-                "",
-                1_295,
-                None,
-                15_000,
-                0,
-                S::InWorkLate,
-            ),
-        ],
+        holdings: holdings(),
         pauses: vec![v1::CasePause {
             agency: "h99.30.05".to_owned(),
             since: ago(2_000),
@@ -221,4 +163,36 @@ fn custody() -> v1::CaseCustody {
         business_status: "04".to_owned(),
         business_status_by: "h99.30.05".to_owned(),
     }
+}
+
+/// Commune, district, province: the district used the time.
+fn holdings() -> Vec<v1::Holding> {
+    use v1::CaseStanding as S;
+    let agencies = [
+        ("h99.30.01", "UBND xã Mường Lạn (ví dụ)", "tiếp nhận"),
+        ("h99.30.05", "Phòng Tài nguyên huyện (ví dụ)", "thẩm định"),
+        ("h99.21", "Văn phòng Đăng ký đất đai tỉnh (ví dụ)", ""),
+    ];
+    let times = [(2_950, Some(2_900)), (2_895, Some(1_300)), (1_295, None)];
+    let worked = [(3_000, 7_200, S::Early), (43_200, 14_400, S::Late), (15_000, 0, S::InWorkLate)];
+    let mut from = String::new();
+    let mut holdings = Vec::new();
+    for (((agency, name, step), (since, until)), (used, allowed, standing)) in
+        agencies.into_iter().zip(times).zip(worked)
+    {
+        holdings.push(v1::Holding {
+            agency: agency.to_owned(),
+            agency_name: name.to_owned(),
+            working_seconds_on_the_way: if from.is_empty() { 0 } else { 95 },
+            from: std::mem::replace(&mut from, agency.to_owned()),
+            step: step.to_owned(),
+            since: ago(since),
+            until: until.and_then(ago),
+            due_at: ago(since - 600),
+            working_seconds_used: used,
+            working_seconds_allowed: allowed,
+            standing: standing as i32,
+        });
+    }
+    holdings
 }
