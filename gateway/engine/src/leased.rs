@@ -1,6 +1,7 @@
 //! What is under a lease at this moment, and how much more may be: counted by destination, and by adapter where several share its room.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use adapters_sdk::Room;
 use gateway_model::Timestamp;
@@ -21,6 +22,8 @@ pub(crate) struct Ledger {
     pushed: usize,
     /// Of these, parts of broadcasts.
     broadcast: usize,
+    /// How many adapters tell their room; they are the same for as long as the engine runs.
+    takers: OnceLock<usize>,
 }
 
 /// Which bound rows count against.
@@ -125,13 +128,29 @@ impl Ledger {
         let Some((adapter, name)) = deliver::adapter(engine, destination) else {
             return settings.leases_agency_max.saturating_sub(under_way).min(may_pass).into();
         };
-        let room = match adapter.room(agency) {
+        let room_told = adapter.room(agency);
+        let room = match room_told {
             Room::Any => settings.leases_agency_max.saturating_sub(under_way),
-            room @ Room::Of(_) => room.left(under_way),
+            Room::Of(_) => room_told.left(under_way),
         };
-        let together = adapter.room_together().left(self.by_adapter.get(&name).copied().unwrap_or(0));
+        let taken = self.by_adapter.get(&name).copied().unwrap_or(0);
+        let mut together = adapter.room_together().left(taken);
+        if matches!(room_told, Room::Of(_)) {
+            together = together.min(self.share(engine).saturating_sub(taken));
+        }
         let shared = (together < usize::MAX).then_some((name, together));
         Space { room: room.min(may_pass), shared }
+    }
+
+    /// How many rows one adapter that tells its room may have: as many as any other, so that workers who keep what they have, or ask for
+    /// more and more, leave the workers of other systems their part.
+    fn share(&self, engine: &Core) -> usize {
+        let takers = self.takers.get_or_init(|| {
+            let agencies = engine.adapters.by_agency.keys();
+            let names = agencies.filter_map(|agency| taker(engine, &Destination::Agency(agency.clone())));
+            names.collect::<HashSet<&str>>().len()
+        });
+        (engine.settings.leases_taken_max / (*takers).max(1)).max(1)
     }
 
     fn taken(&self) -> usize {

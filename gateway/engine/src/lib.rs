@@ -58,7 +58,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::events::Events;
 use crate::gate::{Gates, Sign};
-use crate::lane::Destination;
+use crate::lane::{Destination, Party};
 use crate::metrics::Metrics;
 use crate::operate::Operate;
 use crate::quota::QuotaBook;
@@ -276,6 +276,11 @@ impl Engine {
     /// [`gateway_store::StoreError`].
     pub async fn look(&self) -> Result<(), gateway_store::StoreError> {
         stuck::watch::look_once(&self.core).await
+    }
+
+    /// The system of an agency served here says that it answers again: what waits behind its closed gate is tried now.
+    pub fn answers_again(&self, agency: &AgencyId) {
+        self.core.gates().try_now(&Party::Agency(agency.clone()), self.core.clock.steady());
     }
 
     /// What a person sees and moves.

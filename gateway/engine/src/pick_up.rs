@@ -1,4 +1,4 @@
-//! What nobody picks up: an adapter that waits to be asked may wait in vain. One alarm at the start of the incident, one at its end.
+//! What nobody picks up: an adapter that waits to be asked may wait in vain. One alarm at the start of the incident, one notice of its end.
 //!
 //! Patience is counted in working time, by the calendar that the directory names for the agency today; the usual hours without one.
 
@@ -65,7 +65,7 @@ pub(crate) async fn look(engine: &Core) -> Result<(), StoreError> {
             (None, Some(_)) => {
                 tracing::error!(%agency, working_seconds = waiting.as_secs(), "deliveries are not picked up");
             }
-            (Some(_), None) => tracing::error!(%agency, "deliveries are picked up again"),
+            (Some(_), None) => tracing::info!(%agency, "deliveries are picked up again"),
             (Some(_), Some(_)) | (None, None) => {}
         }
     }

@@ -1,10 +1,15 @@
 //! Work that is taken instead of pushed: room, leases that last, and what nobody picks up.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use adapters_sdk::Settled;
-use gateway_engine::sweep::Sweep;
+use adapters_sdk::{Adapter, Settled};
+use gateway_engine::entropy::SeededEntropy;
+use gateway_engine::metrics::Metrics;
+use gateway_engine::settings::Settings;
 use gateway_engine::worker::Worker;
+use gateway_engine::{AdapterTable, Engine, EngineParts};
 use gateway_model::calendar::Calendar;
 use gateway_model::day::Day;
 use gateway_model::id::CalendarId;
@@ -12,9 +17,10 @@ use gateway_model::state::DeliveryState;
 use gateway_model::working_time::WorkingTime;
 use gateway_model::{Reason, limits};
 use gateway_store::faulty::{Fault, Step};
+use tokio_util::sync::CancellationToken;
 
-use crate::system::{Answer, Node};
-use crate::world::{COMMUNE, START, WORLD, agency_id};
+use crate::system::{Answer, FakeSystem, Node, from_system};
+use crate::world::{COMMUNE, START, WORLD, agency_id, desk, envelope, gateway};
 
 #[tokio::test]
 async fn what_there_is_no_room_for_waits_in_the_store_and_costs_nobody_an_attempt() {
@@ -105,21 +111,21 @@ async fn an_adapter_learns_whether_its_outcome_is_durable() {
 async fn what_is_not_picked_up_in_working_time_is_an_incident_until_it_is() {
     let node = Node::new(COMMUNE);
     let ward = agency_id("ward");
-    let sweep = async || Sweep::default().once(&node.engine).await.unwrap();
+    let look = async || node.engine.look().await.unwrap();
     node.system.set_room(0);
     // It is eight o'clock on a Monday.
     node.submit(1, &["ward"]).await.unwrap();
     node.clock.advance(Duration::from_secs(24 * 3_600));
-    sweep().await;
+    look().await;
     assert!(node.engine.operate().absence(&ward).is_none(), "Monday had seven hours and a half");
     node.clock.advance(Duration::from_secs(2 * 3_600));
-    sweep().await;
+    look().await;
     let absence = node.engine.operate().absence(&ward).unwrap();
     assert_eq!((absence.reason, absence.lasting), (Reason::NotPickedUp, Duration::from_secs(26 * 3_600)));
     assert_eq!(node.engine.operate().absences(10).len(), 1, "only where something waits");
     node.system.set_room(1);
     node.walk().await;
-    sweep().await;
+    look().await;
     assert!(node.engine.operate().absence(&ward).is_none());
 }
 
@@ -145,7 +151,59 @@ async fn patience_is_counted_by_the_calendar_of_the_agency() {
     node.submit(1, &["ward"]).await.unwrap();
     for (hours, is_incident, why) in [(26, false, "nobody works there on Tuesday"), (24, true, "it is Wednesday")] {
         node.clock.advance(Duration::from_secs(hours * 3_600));
-        Sweep::default().once(&node.engine).await.unwrap();
+        node.engine.look().await.unwrap();
         assert_eq!(node.engine.operate().absence(&ward).is_some(), is_incident, "{why}");
     }
+}
+
+/// The gateway of `node` with a system of its own for each of these agencies.
+fn engine_with(node: &Node, settings: Settings, systems: &[(&str, &Arc<FakeSystem>)]) -> Engine {
+    let by_agency = systems.iter().map(|(agency, _)| (agency_id(agency), (*agency).to_owned())).collect();
+    let adapter = |system: &Arc<FakeSystem>| -> Arc<dyn Adapter> { system.clone() };
+    let by_name: HashMap<String, Arc<dyn Adapter>> =
+        systems.iter().map(|(agency, system)| ((*agency).to_owned(), adapter(system))).collect();
+    Engine::new(EngineParts {
+        gateway: gateway(COMMUNE),
+        store: node.engine.store().clone(),
+        parts: node.engine.parts().clone(),
+        clock: node.clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(7)),
+        trust: node.trust.clone(),
+        adapters: AdapterTable { by_agency, by_name, relay: None },
+        settings,
+        metrics: Metrics::unregistered(),
+    })
+}
+
+#[tokio::test]
+async fn a_taker_who_keeps_all_that_it_gets_leaves_the_others_their_part() {
+    let node = Node::new(COMMUNE);
+    let (greedy, modest) = (Arc::new(FakeSystem::default()), Arc::new(FakeSystem::default()));
+    let keep = Answer::Keep(Duration::from_secs(3_600));
+    for system in [&greedy, &modest] {
+        system.set_room(1_000);
+        for _ in 0..6 {
+            system.next(keep.clone());
+        }
+    }
+    let settings = Settings { leases_taken_max: 4, ..Settings::default() };
+    let engine = engine_with(&node, settings, &[("ward", &greedy), ("commune", &modest)]);
+    for number in 0..6 {
+        engine.submit(from_system(envelope(number, &["ward"]), desk())).await.unwrap();
+    }
+    let stop = CancellationToken::new();
+    let walking = tokio::spawn(Worker::new(&engine).run(stop.clone()));
+    let mut kept = greedy.extended();
+    kept.wait_for(|kept| kept.len() >= 2).await.unwrap();
+    engine.submit(from_system(envelope(6, &["commune"]), desk())).await.unwrap();
+    let mut other = modest.extended();
+    let looks = async {
+        // The walk rests after a look in vain, by the clock of this test.
+        while tokio::time::timeout(Duration::from_millis(20), other.wait_for(|kept| !kept.is_empty())).await.is_err() {
+            node.clock.advance(Duration::from_secs(1));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), looks).await.unwrap();
+    assert_eq!((greedy.calls().len(), modest.calls().len()), (2, 1), "half of the four for each");
+    walking.abort();
 }
