@@ -12,6 +12,7 @@ use gateway_model::{Reason, Timestamp};
 use gateway_store::claim::{Claim, ReturnWhat};
 use gateway_store::faulty::{Fault, Faults, FaultyStore, Gate, Step};
 use gateway_store::memory::MemoryStore;
+use gateway_store::mark::Mark;
 use gateway_store::settle::{ReturnState, Settle, SettleReturn};
 use gateway_store::{Pressure, Store, StoreError};
 use gateway_store_conformance::suite::{
@@ -92,6 +93,10 @@ async fn take(suite: &Suite, step: Step, prepared: &Prepared) -> Result<(), Stor
         Step::Record => {
             let theirs = foreign(gateway_evidence::EventKind::Delivered, 1);
             store.record(record(1, theirs, Vec::new())).await.map(drop)
+        }
+        Step::Mark => {
+            let (value, leaf) = (Some("on".into()), Some("who".into()));
+            store.mark(Mark { name: "pause/a".to_owned(), value, leaf }).await.map(drop)
         }
         Step::SettleReturns => {
             let done = SettleReturn { lease: prepared.returning, to: ReturnState::Done };

@@ -40,6 +40,9 @@ pub(crate) async fn read(folder: &Path, log_key: &VerifierKey) -> String {
     for (index, hash) in store.leaf_hashes(0, 10_000).await.unwrap().iter().enumerate() {
         writeln!(out, "leaf {index} {hash}").unwrap();
     }
+    for (name, value) in store.marks("", 1_000).await.unwrap() {
+        writeln!(out, "mark {name} bytes={} {}", value.len(), Digest::of(&value)).unwrap();
+    }
     returns(&store, log_key, &mut out).await;
     out += &store.checkpoint().await.unwrap().unwrap();
     store.close().await;

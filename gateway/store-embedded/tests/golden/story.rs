@@ -11,6 +11,7 @@ use gateway_store::Store;
 use gateway_store::accept::{Arrival, NewEnvelope, PartRef};
 use gateway_store::change::Change;
 use gateway_store::claim::{Claim, Lease, ReturnLease, ReturnWhat, Work};
+use gateway_store::mark::Mark;
 use gateway_store::parts::PartStore as _;
 use gateway_store::record::Record;
 use gateway_store::settle::{ReturnState, Settle, SettleReturn};
@@ -43,6 +44,7 @@ pub(crate) const TOLD: &[&str] = &[
     "body=purged",
     "return to=gw-district",
     "part bytes=",
+    "mark pause/gateway:gw-district bytes=12",
 ];
 
 /// The first envelope: a file with an attachment.
@@ -152,6 +154,10 @@ async fn change_and_record(store: &EmbeddedStore) {
         ..record(7, foreign(EventKind::Delivered, 7), vec![(delivery_id(7), DeliveryState::Delivered)])
     };
     store.record(told).await.unwrap();
+    for (name, value) in [("pause/gateway:gw-district", Some("let it sleep")), ("pause/agency:h99.30", None)] {
+        let leaf = Some("what somebody did".into());
+        store.mark(Mark { name: name.to_owned(), value: value.map(Into::into), leaf }).await.unwrap();
+    }
 }
 
 /// Of three receipts on their way back one has arrived, one waits for another attempt and one is held.
