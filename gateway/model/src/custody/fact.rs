@@ -68,6 +68,16 @@ pub enum Fact {
         /// When.
         at: Timestamp,
     },
+    /// A delivery that carries words about the file, not the file: its arrival, or its failure, moves nothing.
+    ///
+    /// Obtained from every accepted envelope of the file that does not hand it over: statuses, supplements, results, letters; one for each
+    /// recipient. Without it, a delivery that nobody handed over reads as the file itself.
+    Aside {
+        /// The delivery.
+        delivery: DeliveryId,
+        /// When the first gateway accepted it.
+        at: Timestamp,
+    },
     /// An agency says how the file stands in its business: never a technical receipt. [`super::Meaning`] tells what it does to the clock.
     ///
     /// Obtained from an accepted Status envelope: its sender, `Status.at` when it is not later than the acceptance, else the acceptance; and from
@@ -97,6 +107,7 @@ impl Fact {
             | Self::HandedOver { at, .. }
             | Self::Delivered { at, .. }
             | Self::NotDelivered { at, .. }
+            | Self::Aside { at, .. }
             | Self::Said { at, .. } => *at,
         }
     }

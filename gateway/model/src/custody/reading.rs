@@ -31,23 +31,28 @@ pub struct Sent<'e> {
     pub accepted_at: Timestamp,
 }
 
-/// What an envelope tells of its file; nothing for what is neither a Dossier nor a Status: a letter about a file does not move it.
+/// What an envelope tells of its file. What is neither a Dossier nor a Status moves nothing, but must be told nevertheless, so that its
+/// deliveries are not taken for the file's.
 ///
 /// Deliveries and their ends are facts of their own: DELIVERED, REFUSED, EXPIRED and RETURNED events.
 pub fn facts(sent: &Sent<'_>) -> Vec<Fact> {
     match sent.kind {
         ContentKind::Dossier => dossier(sent),
-        ContentKind::Status => vec![said(sent, None)],
+        ContentKind::Status => asides(sent).chain([said(sent, None)]).collect(),
         ContentKind::Document | ContentKind::ChangeRequest | ContentKind::ChangeAnswer | ContentKind::Opaque => {
-            Vec::new()
+            asides(sent).collect()
         }
     }
+}
+
+fn asides(sent: &Sent<'_>) -> impl Iterator<Item = Fact> {
+    sent.to.iter().map(|(delivery, _)| Fact::Aside { delivery: *delivery, at: sent.accepted_at })
 }
 
 fn dossier(sent: &Sent<'_>) -> Vec<Fact> {
     let meaning = Meaning::of(sent.step, sent.code);
     if !meaning.hands_over() {
-        return vec![said(sent, sent.due_on)];
+        return asides(sent).chain([said(sent, sent.due_on)]).collect();
     }
     let mut facts = Vec::new();
     if sent.issuer.is_none_or(|issuer| issuer == sent.from) {

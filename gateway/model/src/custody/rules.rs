@@ -28,7 +28,11 @@ impl<'d> Rules<'d> {
         let desk = facts.iter().filter_map(|fact| match fact {
             Fact::Received { agency, at } => Some((0, *at, agency)),
             Fact::HandedOver { from, at, .. } => Some((1, *at, from)),
-            Fact::Promised { .. } | Fact::Delivered { .. } | Fact::NotDelivered { .. } | Fact::Said { .. } => None,
+            Fact::Promised { .. }
+            | Fact::Delivered { .. }
+            | Fact::NotDelivered { .. }
+            | Fact::Aside { .. }
+            | Fact::Said { .. } => None,
         });
         let first = facts.iter().map(Fact::at).min();
         let (calendar, day) = match desk.min() {

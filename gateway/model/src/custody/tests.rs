@@ -1,12 +1,13 @@
 //! Tests of custody: a land file's way, what goes wrong on it, and laws that hold for any facts.
 
+mod reading;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::day::Day;
-use crate::envelope::ContentKind;
 use crate::id::DeliveryId;
 use crate::procedure::{Limit, Procedure, ProcedureStep};
 use crate::working_time::WorkingTime;
@@ -268,47 +269,6 @@ fn what_is_said_of_the_time_before_the_receipt_counts_from_the_receipt() {
     assert_eq!(custody(&facts, "03T08:00").pauses[0].since, at("02T08:00"));
 }
 
-#[test]
-fn an_envelope_is_read_by_what_it_says() {
-    let (desk, land, to) = (agency("desk"), agency("land"), [(DeliveryId([1; 16]), agency("land"))]);
-    let dossier = Sent {
-        from: &desk,
-        to: &to,
-        issuer: None,
-        step: "tiep-nhan",
-        kind: ContentKind::Dossier,
-        code: "DA_TIEP_NHAN",
-        said_at: None,
-        due_on: Some(day("09")),
-        made_at: at("02T08:00"),
-        accepted_at: at("02T08:01"),
-    };
-    let kinds = |sent: &Sent<'_>| {
-        facts(sent)
-            .iter()
-            .map(|fact| match fact {
-                Fact::Received { .. } => "received",
-                Fact::Promised { .. } => "promised",
-                Fact::HandedOver { .. } => "handed over",
-                Fact::Said { .. } => "said",
-                Fact::Delivered { .. } | Fact::NotDelivered { .. } => "delivered",
-            })
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(kinds(&dossier), ["received", "promised", "said", "handed over"]);
-    assert_eq!(kinds(&Sent { issuer: Some(&land), ..dossier }), ["promised", "said", "handed over"]);
-    assert_eq!(kinds(&Sent { step: "bo-sung", code: "DA_BO_SUNG", ..dossier }), ["said"]);
-    assert_eq!(kinds(&Sent { kind: ContentKind::Document, ..dossier }), Vec::<&str>::new());
-    let status = Sent { kind: ContentKind::Status, code: "5", ..dossier };
-    let said_at = |said_at| match facts(&Sent { said_at, ..status }).as_slice() {
-        [Fact::Said { at, .. }] => *at,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(said_at(Some(at("03T08:00"))), at("02T08:01"), "the future is not believed");
-    assert_eq!(said_at(Some(at("02T00:00"))), at("02T08:01"), "today's midnight is today");
-    assert_eq!(said_at(Some(at("01T09:00"))), at("01T09:00"));
-}
-
 fn any_fact() -> impl Strategy<Value = Fact> {
     let who = || prop_oneof!["desk", "land", "tax"].prop_map(|id| agency(&id));
     let when = || (0i64..400).prop_map(|hours| Timestamp::from_seconds(at("02T08:00").seconds() + hours * 1_800));
@@ -327,6 +287,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         }),
         (delivery(), who(), when()).prop_map(|(delivery, to, at)| Fact::Delivered { delivery, to, at }),
         (delivery(), when()).prop_map(|(delivery, at)| Fact::NotDelivered { delivery, at }),
+        (delivery(), when()).prop_map(|(delivery, at)| Fact::Aside { delivery, at }),
         (who(), when(), code, due).prop_map(|(by, at, code, due_on)| Fact::Said {
             by,
             at,

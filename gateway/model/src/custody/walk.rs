@@ -43,6 +43,8 @@ struct Way<'f> {
     handed_over: Option<(Timestamp, &'f AgencyId, &'f AgencyId, &'f str)>,
     delivered: Option<(Timestamp, &'f AgencyId)>,
     failed: Option<Timestamp>,
+    /// It carries words about the file, not the file.
+    is_aside: bool,
 }
 
 /// Something that happens at a time.
@@ -114,9 +116,11 @@ fn ways(facts: &[Fact]) -> BTreeMap<DeliveryId, Way<'_>> {
                 let way = ways.entry(*delivery).or_default();
                 way.failed = Some(way.failed.map_or(*at, |earlier| earlier.min(*at)));
             }
+            Fact::Aside { delivery, .. } => ways.entry(*delivery).or_default().is_aside = true,
             Fact::Received { .. } | Fact::Promised { .. } | Fact::Said { .. } => {}
         }
     }
+    ways.retain(|_, way| way.handed_over.is_some() || !way.is_aside);
     ways
 }
 
@@ -128,6 +132,7 @@ fn desk<'f>(facts: &'f [Fact], ways: &BTreeMap<DeliveryId, Way<'_>>) -> Option<(
         | Fact::HandedOver { .. }
         | Fact::Delivered { .. }
         | Fact::NotDelivered { .. }
+        | Fact::Aside { .. }
         | Fact::Said { .. } => None,
     });
     let (at, agency) = received.min()?;
@@ -157,7 +162,11 @@ fn events<'f>(facts: &'f [Fact], ways: &BTreeMap<DeliveryId, Way<'f>>) -> Vec<(T
                 let word = Word { by, told_at: *told_at, code, meaning, due_on: *due_on };
                 events.push((*at, Event::Said(word)));
             }
-            Fact::Received { .. } | Fact::HandedOver { .. } | Fact::Delivered { .. } | Fact::NotDelivered { .. } => {}
+            Fact::Received { .. }
+            | Fact::HandedOver { .. }
+            | Fact::Delivered { .. }
+            | Fact::NotDelivered { .. }
+            | Fact::Aside { .. } => {}
         }
     }
     events
