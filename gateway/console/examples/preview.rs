@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Extension;
 use gateway_console::{Caller, Console, People, Sessions, SignedIn, router};
@@ -37,9 +38,10 @@ impl People for Everybody {
 #[tokio::main]
 async fn main() {
     let role = if std::env::args().any(|argument| argument == "viewer") { "viewer" } else { "operator" };
-    // A preview guards nothing: everybody is op-lan, and the moment stands still.
+    // A preview guards nothing: everybody is op-lan.
     let sessions = Sessions::new(|| Digest::of(b"preview").0);
-    let now = || Timestamp::from_seconds(sample::NOW);
+    let start = Instant::now();
+    let now = move || Timestamp::from_seconds(sample::NOW).plus(start.elapsed());
     let console = Console::new(double::Double::new(role), Arc::new(Everybody), sessions, Language::Vi, now);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
     let caller = Caller { certificate: Some(Digest([7; 32])), address };

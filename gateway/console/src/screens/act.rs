@@ -175,7 +175,7 @@ pub(crate) fn buttons<D: OperateService>(
     let allowed = Action::allowed(status);
     html! {
         @if !visit.may_act() { small.quiet { (w::ONLY_VIEW.of(l)) } }
-        @else if allowed.is_empty() { small.quiet { (w::NONE_ALLOWED.of(l)) } }
+        @else if allowed.is_empty() { span.quiet title=(w::NONE_ALLOWED.of(l)) { "–" } }
         @else {
             details.actions {
                 summary { (w::ACTIONS.of(l)) }

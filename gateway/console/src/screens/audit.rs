@@ -13,7 +13,7 @@ use crate::show::event;
 use crate::show::text::{code, code_or_dash, safe_or_dash, short_id};
 use crate::show::time;
 use crate::visit::Visit;
-use crate::words::{frame, list as w, timeline};
+use crate::words::{frame, list as w, statistics, timeline};
 
 const ROWS: u32 = 100;
 /// Recipients that a row names.
@@ -37,8 +37,8 @@ pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response,
     Ok(visit.page(&page.body(html! {
         div.head { h1 { (w::AUDIT_TITLE.of(l)) } p.lead { (w::AUDIT_LEAD.of(l)) } }
         form.card.row method="get" action="/audit" {
-            label { span { (w::SINCE.of(l)) } input type="date" name="since" value=(fields.first("since")); }
-            label { span { (w::UNTIL.of(l)) } input type="date" name="until" value=(fields.first("until")); }
+            label { span { (statistics::SINCE.of(l)) } input type="date" name="since" value=(fields.first("since")); }
+            label { span { (statistics::UNTIL.of(l)) } input type="date" name="until" value=(fields.first("until")); }
             label { span { (w::OPERATOR.of(l)) } input type="text" name="operator" maxlength="64" value=(fields.first("operator")); }
             button type="submit" { (w::APPLY.of(l)) }
         }

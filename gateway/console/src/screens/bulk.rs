@@ -14,7 +14,7 @@ use crate::fault::{self, Fault};
 use crate::page::{Page, Section};
 use crate::show::event;
 use crate::show::icon::Icon;
-use crate::show::text::{code, code_or_dash, dash, safe, visible};
+use crate::show::text::{code, code_or_dash, dash, safe};
 use crate::show::{number, state, time};
 use crate::visit::{Form, Visit};
 use crate::words::{Word, act as actions, bulk as w};
@@ -58,7 +58,7 @@ fn row(plan: &v1::BulkPlan, l: Language) -> Markup {
             td { (action_word(plan.action()).of(l)) }
             td.number { (number::count(u64::from(plan.count), l)) }
             td { (status(plan.status(), l)) }
-            td { (progress(plan)) }
+            td { (progress(plan, l)) }
             td { (code(&plan.planned_by)) }
             td { (code_or_dash(&plan.approved_by)) }
             td.wide { (safe(&plan.reason)) }
@@ -73,7 +73,7 @@ pub(crate) async fn new<D: OperateService>(visit: Visit<D>) -> Response {
     visit.page(&Page::new(w::NEW.of(l)).section(Section::Bulk).body(html! {
         div.head { h1 { (w::NEW.of(l)) } p.lead { (w::NEW_LEAD.of(l)) } }
         @if !visit.may_act() { p.notice { (actions::ONLY_VIEW.of(l)) } } @else {
-            form.card method="post" action="/bulk" {
+            form.card.plan method="post" action="/bulk" {
                 (visit.hidden())
                 @for (name, value) in filter.fields.pairs() { input type="hidden" name=(name) value=(value); }
                 h2 { (w::FILTER.of(l)) }
@@ -132,7 +132,7 @@ fn facts(plan: &v1::BulkPlan, l: Language) -> Markup {
     html! {
         p.figures { b { (number::count(u64::from(plan.count), l)) } " " (w::COUNT.of(l)) " · " (status(plan.status(), l)) }
         @if plan.cut { p.notice { (w::CUT.of(l)) } }
-        p { (w::PROGRESS.of(l)) ": " (progress(plan)) }
+        p { (w::PROGRESS.of(l)) ": " (progress(plan, l)) }
         dl.facts {
             div { dt { (w::REASON.of(l)) } dd { (safe(&plan.reason)) } }
             div { dt { (w::PLANNED_BY.of(l)) } dd { (code(&plan.planned_by)) " " (time::moment(plan.planned_at.as_ref(), l)) } }
@@ -225,12 +225,12 @@ fn place(bulk_id: &str) -> String {
     format!("/bulk/{id}")
 }
 
-fn progress(plan: &v1::BulkPlan) -> Markup {
+fn progress(plan: &v1::BulkPlan, l: Language) -> Markup {
     if plan.count == 0 {
         return dash();
     }
-    let text = format!("{} / {}", plan.tried, plan.count);
-    html! { progress max=(plan.count) value=(plan.tried) { (visible(&text)) } " " small { (text) } }
+    let text = format!("{} / {}", number::count(u64::from(plan.tried), l), number::count(u64::from(plan.count), l));
+    html! { progress max=(plan.count) value=(plan.tried) { (text) } " " small.nowrap { (text) } }
 }
 
 fn status(status: v1::BulkStatus, l: Language) -> Markup {

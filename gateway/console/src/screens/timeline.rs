@@ -18,7 +18,7 @@ use crate::page::{Page, Section};
 use crate::show::event::Told;
 use crate::show::icon::{Icon, icon};
 use crate::show::ladder::{self, Known, Ladder};
-use crate::show::text::{code, code_or_dash, safe, safe_or_dash, visible};
+use crate::show::text::{code, code_or_dash, safe, visible};
 use crate::show::{state, time};
 use crate::visit::Visit;
 use crate::words::timeline as w;
@@ -237,10 +237,10 @@ fn one_delivery<D: OperateService>(
                 (state::delivery(delivery.status(), l))
                 @if !delivery.reason.is_empty() { br; small { (super::search::why(delivery, l)) } }
             }
-            td { (safe_or_dash(&delivery.next_hop)) }
+            td { (code_or_dash(&delivery.next_hop)) }
             td.number { (delivery.attempts) }
             td { (time::moment(delivery.next_attempt_at.as_ref(), l)) }
-            td { (time::moment(delivery.since.as_ref(), l)) }
+            td { (time::minute(delivery.since.as_ref(), l)) }
             td { @if let Some(id) = id { (act::buttons(id, delivery.status(), peers, visit)) } @else { small.quiet { (w::NOT_HERE.of(l)) } } }
         }
     }

@@ -11,7 +11,10 @@ use crate::words::{Word, statistics as w};
 /// Bars that are drawn.
 pub(crate) const BARS_MAX: usize = 24;
 
-const LABELS_WIDTH: u64 = 230;
+/// Labels are as wide as the longest of them asks for, within bounds.
+const LABELS_WIDTH_MIN: u64 = 90;
+const LABELS_WIDTH_MAX: u64 = 250;
+const CHARACTER_WIDTH: u64 = 8;
 const BARS_WIDTH: u64 = 560;
 const COUNTS_WIDTH: u64 = 90;
 const BAR_HEIGHT: usize = 18;
@@ -36,20 +39,22 @@ const PARTS: [Part; 5] = [
 /// The bars, the longest as long as there is room. The table under it says the same in numbers.
 pub(crate) fn bars(rows: &[&v1::StatisticsRow], l: Language) -> Markup {
     let longest = rows.iter().map(|row| sum(row)).max().unwrap_or(0).max(1);
-    let (width, height) = (LABELS_WIDTH + BARS_WIDTH + COUNTS_WIDTH, rows.len() * BAR_STEP + 8);
+    let longest_label = rows.iter().map(|row| short(label(row)).chars().count() as u64).max().unwrap_or(0);
+    let labels = (longest_label * CHARACTER_WIDTH + 16).clamp(LABELS_WIDTH_MIN, LABELS_WIDTH_MAX);
+    let (width, height) = (labels + BARS_WIDTH + COUNTS_WIDTH, rows.len() * BAR_STEP + 8);
     html! {
         (legend(l))
         div.scroll tabindex="0" role="region" aria-label=(w::CHART.of(l)) {
             svg.chart viewBox=(format!("0 0 {width} {height}")) width=(width) height=(height) role="img" aria-label=(w::CAPTION.of(l)) {
                 (patterns())
-                @for (index, row) in rows.iter().enumerate() { (bar(row, index * BAR_STEP + 4, longest, l)) }
+                @for (index, row) in rows.iter().enumerate() { (bar(row, labels, index * BAR_STEP + 4, longest, l)) }
             }
         }
     }
 }
 
-fn bar(row: &v1::StatisticsRow, y: usize, longest: u64, l: Language) -> Markup {
-    let name = if row.name.is_empty() { &row.key } else { &row.name };
+fn bar(row: &v1::StatisticsRow, labels: u64, y: usize, longest: u64, l: Language) -> Markup {
+    let name = label(row);
     let mut done = 0;
     let parts: Vec<(&Part, u64, f64, f64)> = PARTS
         .iter()
@@ -63,17 +68,17 @@ fn bar(row: &v1::StatisticsRow, y: usize, longest: u64, l: Language) -> Markup {
     let text_line = y + BAR_HEIGHT / 2 + 4;
     html! {
         g {
-            text.label x=(LABELS_WIDTH - 10) y=(text_line) { (short(name)) title { (visible(name)) } }
+            text.label x=(labels - 10) y=(text_line) { (short(name)) title { (visible(name)) } }
             @for (part, count, from, width) in &parts {
                 @for class in [part.class, "pattern"] {
-                    rect class={ "part " (class) } x=(format!("{:.1}", LABELS_WIDTH as f64 + from)) y=(y)
+                    rect class={ "part " (class) } x=(format!("{:.1}", labels as f64 + from)) y=(y)
                         width=(format!("{width:.1}")) height=(BAR_HEIGHT)
                         fill=[(class == "pattern").then(|| format!("url(#of-{})", part.class))] {
                         title { (visible(name)) ": " (part.word.of(l)) " " (number::count(*count, l)) }
                     }
                 }
             }
-            text.count x=(format!("{:.1}", LABELS_WIDTH as f64 + length(done, longest) + 8.0)) y=(text_line) { (number::count(row.received, l)) }
+            text.count x=(format!("{:.1}", labels as f64 + length(done, longest) + 8.0)) y=(text_line) { (number::count(row.received, l)) }
         }
     }
 }
@@ -110,6 +115,10 @@ fn legend(l: Language) -> Markup {
             }
         }
     }
+}
+
+fn label(row: &v1::StatisticsRow) -> &str {
+    if row.name.is_empty() { &row.key } else { &row.name }
 }
 
 fn sum(row: &v1::StatisticsRow) -> u64 {

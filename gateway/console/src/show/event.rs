@@ -59,11 +59,11 @@ pub(crate) fn event_words(kind: v1::EventKind) -> (&'static str, Icon, Word) {
 /// What an operator did, by its name on the wire; a name that is not known here stands as it is.
 pub(crate) fn act(name: &str, l: Language) -> Markup {
     let (tone, shape, word) = match name {
-        "held" => event_words(v1::EventKind::Held),
-        "released" => event_words(v1::EventKind::Released),
-        "retried" => event_words(v1::EventKind::Retried),
-        "returned" => event_words(v1::EventKind::Returned),
-        "rerouted" => event_words(v1::EventKind::Rerouted),
+        "held" => ("warn", Icon::Pause, w::ACT_HELD),
+        "released" => ("go", Icon::Arrow, w::ACT_RELEASED),
+        "retried" => ("go", Icon::Live, w::ACT_RETRIED),
+        "returned" => ("plain", Icon::Back, w::ACT_RETURNED),
+        "rerouted" => ("plain", Icon::Arrow, w::ACT_REROUTED),
         "paused" => ("warn", Icon::Pause, w::ACT_PAUSED),
         "resumed" => ("go", Icon::Arrow, w::ACT_RESUMED),
         "bulk-planned" => ("plain", Icon::Layers, w::ACT_BULK_PLANNED),

@@ -6,6 +6,8 @@ use maud::{Markup, html};
 
 /// Characters of a text that a page shows.
 const SHOWN_CHARS_MAX: usize = 400;
+/// A code of more bytes may break over lines.
+const LONG_CODE_BYTES: usize = 44;
 
 /// Text from outside.
 pub(crate) fn safe(text: &str) -> Markup {
@@ -14,7 +16,7 @@ pub(crate) fn safe(text: &str) -> Markup {
 
 /// A code, an id or a digest.
 pub(crate) fn code(text: &str) -> Markup {
-    html! { code { bdi { (visible(text)) } } }
+    html! { code.long[text.len() > LONG_CODE_BYTES] { bdi { (visible(text)) } } }
 }
 
 /// A long digest by its first digits; the whole of it is what a pointer over it, or a copy, gives.

@@ -66,6 +66,11 @@ pub(crate) fn worked(seconds: u64, l: Language) -> String {
     format!("{} {}", two_units(seconds, WORKING_DAY_SECONDS, l), l.pick("làm việc", "of work"))
 }
 
+/// The same without the word, for tables that say it once.
+pub(crate) fn hours(seconds: u64, l: Language) -> Markup {
+    html! { span.nowrap { (two_units(seconds, WORKING_DAY_SECONDS, l)) } }
+}
+
 /// Working time that is left, or by how much it is over.
 pub(crate) fn left(seconds: i64, l: Language) -> Markup {
     let text = worked(seconds.unsigned_abs(), l);

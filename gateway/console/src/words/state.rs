@@ -29,6 +29,11 @@ words! {
     EVENT_RETURNED = "được trả lại nơi gửi", "returned to the sender";
     EVENT_RECORDED = "đã nhận và xác nhận biên nhận", "received and confirmed the receipt";
     EVENT_REROUTED = "đổi hướng", "rerouted";
+    ACT_HELD = "tạm giữ", "held";
+    ACT_RELEASED = "cho đi tiếp", "released";
+    ACT_RETRIED = "yêu cầu gửi lại", "asked for another attempt";
+    ACT_RETURNED = "trả lại nơi gửi", "returned to the sender";
+    ACT_REROUTED = "đổi hướng", "rerouted";
     ACT_PAUSED = "tạm dừng", "paused";
     ACT_RESUMED = "cho chạy lại", "resumed";
     ACT_BULK_PLANNED = "lập kế hoạch hàng loạt", "planned a bulk action";

@@ -11,8 +11,8 @@ words! {
         "Each rung is a gateway; time runs from left to right. The table of events below says the same in words.";
     LADDER_CUT = "Hình chỉ vẽ phần cuối; bảng dưới có đủ.", "The picture shows only the end; the table below has all.";
     LEGEND = "Chú giải", "Legend";
-    KNOWN_HERE = "biết tại đây", "seen here";
-    KNOWN_THERE = "trục kia, kèm bằng chứng", "that gateway, with proof";
+    KNOWN_HERE = "tại đây", "here";
+    KNOWN_THERE = "trục kia", "that gateway";
     WITH_PROOF = "kèm bằng chứng", "told with proof";
     LOCAL_ONLY = "chỉ biết tại chỗ", "only local knowledge";
     SOURCES = "Nguồn thông tin", "Sources";
@@ -36,7 +36,7 @@ words! {
     EVENT = "Sự kiện", "Event";
     PARTY = "Bên kia", "Other party";
     RECIPIENTS = "Nơi nhận", "Recipients";
-    ATTEMPT = "Lần", "Attempt";
+    ATTEMPT = "lần thử", "attempt";
     REASON = "Lý do", "Reason";
     EVIDENCE = "Bằng chứng", "Evidence";
     DOWNLOAD = "Tải biên nhận", "Download the receipts";
@@ -57,6 +57,7 @@ words! {
     SINCE = "Từ", "Since";
     UNTIL = "Đến", "Until";
     CUSTODY = "Ai đang giữ hồ sơ", "Who holds the file";
+    CUSTODY_TEXT = "Thời gian đã dùng, được dùng và trên đường là giờ làm việc, 8 giờ một ngày.", "Time used, allowed and on the way is working time, 8 hours a day.";
     CUSTODY_CAPTION = "Từng lần giữ hồ sơ, cũ nhất trước", "Each holding of the file, oldest first";
     PROCEDURE = "Thủ tục", "Procedure";
     PROCEDURE_VERSION = "bản", "version";
@@ -70,7 +71,6 @@ words! {
     ON_THE_WAY = "Trên đường", "On the way";
     AGENCY = "Cơ quan", "Agency";
     STEP = "Bước", "Step";
-    FROM = "Nhận từ", "From";
     HOLDS_NOW = "đang giữ", "holds it now";
     PAUSES = "Thời gian không tính giờ", "When the clock stood still";
     PAUSES_CAPTION = "Các lần tạm dừng", "Pauses";

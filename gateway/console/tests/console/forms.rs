@@ -174,7 +174,7 @@ async fn a_plan_is_made_from_a_search_approved_by_somebody_else_run_and_stopped(
     assert!(own.contains("người khác phải duyệt") && !own.contains("/mine/approve"));
     let running = house.get(&browser, "/bulk/running").await.text;
     assert!(
-        running.contains("700 / 1204") && running.contains("/running/stop") && running.contains("STATE_NOT_ALLOWED")
+        running.contains("700 / 1.204") && running.contains("/running/stop") && running.contains("STATE_NOT_ALLOWED")
     );
     for (action, message) in [("approve", "ApproveBulkRequest"), ("run", "RunBulkRequest"), ("stop", "StopBulkRequest")]
     {

@@ -50,12 +50,13 @@ pub(super) fn table(custody: &v1::CaseCustody, l: Language) -> Markup {
     html! {
         section.card #custody data-region="" aria-labelledby="custody-title" {
             h2 #custody-title { (w::CUSTODY.of(l)) }
+            p.quiet { (w::CUSTODY_TEXT.of(l)) }
             @if custody.holdings.is_empty() { p { (w::NO_CUSTODY.of(l)) } } @else {
                 div.scroll tabindex="0" role="region" aria-labelledby="custody-title" {
                     table {
                         caption.unseen { (w::CUSTODY_CAPTION.of(l)) }
                         thead { tr {
-                            @for word in [w::AGENCY, w::FROM, w::STEP, w::SINCE, w::UNTIL, w::DUE_AT, w::USED, w::ALLOWED, w::ON_THE_WAY, w::STANDING] {
+                            @for word in [w::AGENCY, w::STEP, w::SINCE, w::UNTIL, w::DUE_AT, w::USED, w::ALLOWED, w::ON_THE_WAY, w::STANDING] {
                                 th scope="col" { (word.of(l)) }
                             }
                         } }
@@ -73,8 +74,7 @@ fn row(holding: &v1::Holding, l: Language) -> Markup {
     let allowed = holding.working_seconds_allowed;
     html! {
         tr.open[holding.until.is_none()] {
-            th.wide scope="row" { (safe_or_dash(&holding.agency_name)) br; small { (code(&holding.agency)) } }
-            td { (code_or_dash(&holding.from)) }
+            th.wide scope="row" { (safe_or_dash(&holding.agency_name)) br; small { (code(&holding.agency)) @if !holding.from.is_empty() { " ← " (code(&holding.from)) } } }
             td { (safe_or_dash(&holding.step)) }
             td { (time::minute(holding.since.as_ref(), l)) }
             td {
@@ -83,9 +83,9 @@ fn row(holding: &v1::Holding, l: Language) -> Markup {
                 }
             }
             td { (time::minute(holding.due_at.as_ref(), l)) }
-            td.late[allowed > 0 && used > allowed] { (time::worked(used, l)) }
-            td { @if allowed > 0 { (time::worked(allowed, l)) } }
-            td { @if holding.working_seconds_on_the_way > 0 { (time::worked(holding.working_seconds_on_the_way, l)) } }
+            td.late[allowed > 0 && used > allowed] { (time::hours(used, l)) }
+            td { @if allowed > 0 { (time::hours(allowed, l)) } }
+            td { @if holding.working_seconds_on_the_way > 0 { (time::hours(holding.working_seconds_on_the_way, l)) } }
             td { (state::standing(holding.standing(), l)) }
         }
     }
@@ -94,7 +94,7 @@ fn row(holding: &v1::Holding, l: Language) -> Markup {
 fn pauses(pauses: &[v1::CasePause], l: Language) -> Markup {
     html! {
         h3 { (w::PAUSES.of(l)) }
-        table {
+        div.scroll tabindex="0" role="region" aria-label=(w::PAUSES.of(l)) { table {
             caption.unseen { (w::PAUSES_CAPTION.of(l)) }
             thead { tr { @for word in [w::AGENCY, w::SINCE, w::UNTIL, w::CODE] { th scope="col" { (word.of(l)) } } } }
             tbody {
@@ -107,6 +107,6 @@ fn pauses(pauses: &[v1::CasePause], l: Language) -> Markup {
                     }
                 }
             }
-        }
+        } }
     }
 }

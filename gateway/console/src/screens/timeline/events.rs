@@ -20,7 +20,7 @@ pub(super) fn table(told: &[Told], cut: bool, download: &str, l: Language) -> Ma
                 table {
                     caption.unseen { (w::EVENTS_CAPTION.of(l)) }
                     thead { tr {
-                        @for word in [w::TIME, w::GATEWAY, w::EVENT, w::PARTY, w::RECIPIENTS, w::ATTEMPT, w::KNOWLEDGE, w::EVIDENCE] {
+                        @for word in [w::TIME, w::GATEWAY, w::EVENT, w::PARTY, w::RECIPIENTS, w::KNOWLEDGE, w::EVIDENCE] {
                             th scope="col" { (word.of(l)) }
                         }
                     } }
@@ -47,6 +47,7 @@ fn row(told: &Told, l: Language) -> Markup {
             th scope="row" { (code(&event.gateway)) }
             td.wide {
                 (event::event(event.kind(), l))
+                @if event.attempt > 0 { " " small.quiet { "(" (w::ATTEMPT.of(l)) " " (event.attempt) ")" } }
                 @if !event.reason.is_empty() { br; small { (event::reason(&event.reason, l)) } }
                 (event::note(&event.note))
             }
@@ -58,7 +59,6 @@ fn row(told: &Told, l: Language) -> Markup {
                 }
                 @if more > 0 { " +" (more) }
             }
-            td.number { @if event.attempt > 0 { (event.attempt) } }
             td {
                 @if told.local { (state::badge("plain", Icon::Check, w::KNOWN_HERE, l)) } @else {
                     (state::badge("plain", Icon::Receipt, w::KNOWN_THERE, l))

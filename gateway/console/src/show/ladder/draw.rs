@@ -9,7 +9,7 @@ use crate::words::timeline as w;
 
 const LABELS_WIDTH: usize = 210;
 /// A column is as wide as a picture of this width allows, within bounds.
-const COLUMNS_WIDTH: usize = 900;
+const COLUMNS_WIDTH: usize = 800;
 const COLUMN_WIDTH_MIN: usize = 78;
 const COLUMN_WIDTH_MAX: usize = 130;
 const RUNG_HEIGHT: usize = 92;
