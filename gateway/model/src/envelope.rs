@@ -63,6 +63,15 @@ pub enum ContentKind {
 }
 
 impl ContentKind {
+    /// Every arm.
+    pub const ALL: [Self; 6] =
+        [Self::Document, Self::Dossier, Self::Status, Self::ChangeRequest, Self::ChangeAnswer, Self::Opaque];
+
+    /// Reads the name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// Name in logs, lists and folders.
     pub fn as_str(self) -> &'static str {
         match self {
