@@ -10,7 +10,7 @@ use crate::exit::{Exit, Usage};
 use crate::spoken::{self, Spoken};
 use crate::{errln, outln};
 
-mod operate;
+pub(super) mod operate;
 mod run;
 mod test;
 
@@ -87,9 +87,19 @@ impl New {
         for path in written {
             outln!("{}", path.display());
         }
-        let next = format!("cd {} && lienthong adapter test", folder.display());
+        let next = format!("cd {} && {}", folder.display(), first_test(tongue));
         errln!("{} {next}", language.pick("tiếp theo:", "next:"));
         Ok(Exit::Success)
+    }
+}
+
+/// The commands that put a new adapter to the test.
+fn first_test(tongue: Tongue) -> &'static str {
+    match tongue {
+        Tongue::Python => {
+            "python3 -m venv venv && venv/bin/pip install -r requirements.txt && lienthong adapter test --set python=venv/bin/python"
+        }
+        Tongue::Rust | Tongue::Java => "lienthong adapter test",
     }
 }
 

@@ -5,6 +5,7 @@ use gateway_model::language::Language;
 use proto::v1;
 use proto::v1::operate_service_client::OperateServiceClient;
 
+use super::adapter::operate::worker_json;
 use crate::connect::Connect;
 use crate::exit::Exit;
 use crate::outln;
@@ -59,6 +60,7 @@ impl Status {
         }
         outln!("{table}");
         print_gates(&status.gates, language);
+        print_workers(&status.workers, language);
         Ok(Exit::Success)
     }
 }
@@ -92,6 +94,41 @@ fn print_gates(gates: &[v1::GateState], language: Language) {
     outln!("{table}");
 }
 
+/// Who takes from the queues, and when each was last there.
+fn print_workers(workers: &[v1::WorkerState], language: Language) {
+    if workers.is_empty() {
+        return;
+    }
+    let pick = |vi, en| language.pick(vi, en);
+    outln!("\n{}", pick("Bộ kết nối đến lấy việc:", "Workers that take from the queues:"));
+    let mut table = output::table(&[
+        pick("Hàng đợi", "Queue"),
+        pick("Tiến trình", "Instance"),
+        pick("Bộ kết nối", "Adapter"),
+        pick("Lấy việc lần cuối", "Last asked for work"),
+        pick("Đang giữ", "Holds"),
+        pick("Tình trạng", "State"),
+    ]);
+    for worker in workers {
+        let state = if !worker.problems.is_empty() {
+            worker.problems.join("; ")
+        } else if worker.draining {
+            pick("sắp nghỉ", "takes no more").to_owned()
+        } else {
+            pick("làm việc", "at work").to_owned()
+        };
+        table.add_row([
+            worker.queue.clone(),
+            worker.instance.clone(),
+            format!("{} {}", worker.name, worker.version),
+            local_time(worker.last_poll_at.as_ref(), language),
+            worker.leases.to_string(),
+            state,
+        ]);
+    }
+    outln!("{table}");
+}
+
 fn json(status: &v1::GetStatusResponse) -> serde_json::Value {
     let gate = |gate: &v1::GateState| {
         serde_json::json!({
@@ -105,5 +142,6 @@ fn json(status: &v1::GetStatusResponse) -> serde_json::Value {
         "waiting": status.waiting, "held": status.held, "log_size": status.log_size, "free_bytes": status.free_bytes,
         "busy": status.busy, "busy_reason": status.busy_reason,
         "gates": status.gates.iter().map(gate).collect::<Vec<_>>(),
+        "workers": status.workers.iter().map(worker_json).collect::<Vec<_>>(),
     })
 }

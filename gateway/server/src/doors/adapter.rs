@@ -190,7 +190,7 @@ impl AdapterService for AdapterDoor {
         caller.system()?;
         let asked = request.into_inner();
         let noted = self.queue(&caller, &asked.worker_id).and_then(|queue| {
-            asked::health(&queue, &asked.worker_id, asked.health.as_ref())?;
+            self.note_health(&queue, &asked.worker_id, asked.health.as_ref())?;
             match asked.phase() {
                 v1::WorkerPhase::Unspecified => {}
                 v1::WorkerPhase::Working => queue.drain(&asked.worker_id, false),
@@ -252,7 +252,7 @@ impl AdapterDoor {
     async fn keep(&self, caller: &Caller, asked: v1::HeartbeatRequest) -> Result<v1::HeartbeatResponse, Refusal> {
         let queue = self.queue(caller, &asked.worker_id)?;
         let leases = asked::leases(&asked.leases)?;
-        asked::health(&queue, &asked.worker_id, asked.health.as_ref())?;
+        self.note_health(&queue, &asked.worker_id, asked.health.as_ref())?;
         let extend = leases.iter().map(|held| async {
             let left = match held.token {
                 Some(token) => queue.mailbox().extend(held.id, token).await.ok(),
@@ -262,6 +262,16 @@ impl AdapterDoor {
         });
         let leases = futures::future::join_all(extend).await;
         Ok(v1::HeartbeatResponse { leases, draining: self.0.draining.is_cancelled() })
+    }
+
+    /// Notes how the system behind a worker is. One that answers again is not made to wait for the next probe of its gate.
+    fn note_health(&self, queue: &Queue, worker: &str, asked: Option<&v1::SystemHealth>) -> Result<(), Refusal> {
+        let Some((is_up, detail)) = asked::health(asked)? else { return Ok(()) };
+        if is_up && queue.is_down() {
+            queue.config().agencies.iter().for_each(|agency| self.0.engine.answers_again(agency));
+        }
+        queue.report(worker, is_up, detail);
+        Ok(())
     }
 
     /// Waits until an ended lease is durable; gives what was committed, and the state that the delivery has then.
@@ -306,6 +316,22 @@ impl AdapterDoor {
         };
         self.0.queues.of_worker(system, worker).ok_or_else(unknown)
     }
+}
+
+/// Workers in one answer.
+const WORKERS_MAX: usize = 500;
+
+/// The workers of every queue, for an operator.
+pub(super) fn workers(doors: &Doors) -> Vec<v1::WorkerState> {
+    let now = doors.engine.clock().now();
+    let queues = doors.queues.all();
+    queues.iter().flat_map(|queue| given::workers(now, queue)).take(WORKERS_MAX).collect()
+}
+
+/// Those of one queue; none for an adapter that is no queue.
+pub(super) fn workers_of(doors: &Doors, name: &str) -> Vec<v1::WorkerState> {
+    let queue = doors.queues.all().into_iter().find(|queue| queue.config().name == name);
+    queue.map(|queue| given::workers(doors.engine.clock().now(), &queue)).unwrap_or_default()
 }
 
 /// When to come again after all places were taken.

@@ -28,7 +28,7 @@ use self::neighbours::Neighbours;
 use self::told::Teller;
 use super::gates::Gates;
 use super::pipeline::Answers;
-use super::{Caller, Doors, wire};
+use super::{Caller, Doors, adapter, wire};
 
 /// Incidents and trust entries in one answer.
 const ENTRIES_MAX: u32 = 500;
@@ -314,6 +314,7 @@ impl OperateService for OperateDoor {
             acknowledge_p99_milliseconds: status.acknowledge_p99.as_secs_f64() * 1_000.0,
             operator: operator.to_string(),
             role: role.to_owned(),
+            workers: adapter::workers(&self.0),
         }))
     }
 

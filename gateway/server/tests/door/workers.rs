@@ -14,6 +14,8 @@ use tonic::{Code, Status};
 use crate::gateway::{Running, Site, digest};
 use crate::{LAND_OFFICE, SYSTEM, reason, submission, upload};
 
+mod seen;
+
 const LAND_SYSTEM: &str = "sys-land-office";
 const QUEUES: &str = "[[adapter]]\nname = \"land\"\nkind = \"worker\"\nagencies = [\"h99.21\"]\nsystem = \"sys-land-office\"\nlease = \"60s\"\n\
                       [[adapter]]\nname = \"dms\"\nkind = \"worker\"\nagencies = [\"h99.12\"]\nsystem = \"sys-province-dms\"\n";

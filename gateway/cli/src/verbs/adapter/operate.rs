@@ -87,21 +87,28 @@ fn print_more(adapter: &v1::AdapterState, language: Language) {
             language.pick("hỏi việc lần cuối", "last asked"),
             local_time(worker.last_poll_at.as_ref(), language)
         );
+        for problem in &worker.problems {
+            outln!("{name}: {} {}", language.pick("cấu hình của tiến trình sai:", "its configuration is wrong:"), problem);
+        }
     }
 }
 
 fn json(adapter: &v1::AdapterState) -> serde_json::Value {
     let agency = |agency: &v1::AgencyFlow| serde_json::json!({ "agency": agency.agency, "name": agency.name, "flow": flow_json(agency.flow.as_ref()) });
-    let worker = |worker: &v1::WorkerState| {
-        serde_json::json!({
-            "instance": worker.instance, "version": worker.version, "system": worker.system,
-            "last_poll_at": rfc3339(worker.last_poll_at.as_ref()), "leases": worker.leases,
-        })
-    };
     serde_json::json!({
         "name": adapter.name, "kind": adapter.kind, "healthy": adapter.healthy, "detail": adapter.detail,
         "paused": pause_json(adapter.paused.as_ref()),
         "agencies": adapter.agencies.iter().map(agency).collect::<Vec<_>>(),
-        "workers": adapter.workers.iter().map(worker).collect::<Vec<_>>(),
+        "workers": adapter.workers.iter().map(worker_json).collect::<Vec<_>>(),
+    })
+}
+
+/// A worker, for machines.
+pub fn worker_json(worker: &v1::WorkerState) -> serde_json::Value {
+    serde_json::json!({
+        "queue": worker.queue, "system": worker.system, "instance": worker.instance, "name": worker.name,
+        "version": worker.version, "registered_at": rfc3339(worker.registered_at.as_ref()),
+        "heard_at": rfc3339(worker.heard_at.as_ref()), "last_poll_at": rfc3339(worker.last_poll_at.as_ref()),
+        "leases": worker.leases, "draining": worker.draining, "problems": worker.problems,
     })
 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use adapters_sdk::worker::{Effect, WorkerError, WorkerInfo, WorkerSettings, asked_to_end, run_kind};
-use anyhow::Context as _;
+use adapters_sdk::ConfigFault;
+use adapters_sdk::worker::{Effect, WorkerError, WorkerInfo, WorkerSettings, asked_to_end, refuse, run_kind};
 use clap::Args;
 
 use crate::errln;
@@ -24,17 +24,13 @@ impl Run {
     /// Works until SIGTERM.
     ///
     /// # Errors
-    /// When there is no such kind, or the configuration cannot be read.
+    /// When there is no such kind, or the adapter cannot work. A configuration that will not do is told to the gateway, and is an exit code.
     pub async fn run(self) -> anyhow::Result<Exit> {
         let kinds = gateway_server::app::kinds();
         let Some(kind) = kinds.get(self.kind.as_str()) else {
             let known: Vec<&str> = kinds.keys().copied().collect();
             return Err(Usage(format!("{:?} is no kind; known: {}", self.kind, known.join(", "))).into());
         };
-        let text =
-            std::fs::read_to_string(&self.config).with_context(|| format!("cannot read {}", self.config.display()))?;
-        // The parser's own words would quote the file, and the file may hold secrets.
-        let table: toml::Table = text.parse().map_err(|_| Usage(format!("{} is no TOML", self.config.display())))?;
         let info = WorkerInfo {
             name: kind.name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -43,9 +39,10 @@ impl Run {
             effect: Effect::Once,
         };
         let base = self.config.parent().unwrap_or(Path::new(".")).to_owned();
-        let ended = match WorkerSettings::from_environment() {
-            Ok(settings) => run_kind(kind.as_ref(), &table, base, settings, info, asked_to_end()).await,
-            Err(faults) => Err(WorkerError::Misconfigured(faults)),
+        let ended = match (WorkerSettings::from_environment(), self.read()) {
+            (Ok(settings), Ok(table)) => run_kind(kind.as_ref(), &table, base, settings, info, asked_to_end()).await,
+            (Ok(settings), Err(fault)) => Err(refuse(&settings, &info, vec![fault]).await),
+            (Err(faults), table) => Err(WorkerError::Misconfigured(faults.into_iter().chain(table.err()).collect())),
         };
         match ended {
             Ok(()) => Ok(Exit::Success),
@@ -55,5 +52,14 @@ impl Run {
                 Ok(Exit::Misconfigured)
             }
         }
+    }
+
+    fn read(&self) -> Result<toml::Table, ConfigFault> {
+        let fault = |problem: String| ConfigFault { key: "--config".to_owned(), problem };
+        let path = self.config.display();
+        let text = std::fs::read_to_string(&self.config)
+            .map_err(|cause| fault(format!("{path} cannot be read: {}", cause.kind())))?;
+        // The parser's own words would quote the file, and the file may hold secrets.
+        text.parse().map_err(|_| fault(format!("{path} is no TOML")))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adapters_sdk::mailbox::{Failure, Token};
-use adapters_worker::{Queue, WorkerInfo};
+use adapters_worker::WorkerInfo;
 use gateway_model::id::DeliveryId;
 use gateway_model::{Reason, Refusal};
 use proto::v1;
@@ -105,16 +105,15 @@ pub(super) fn failure(asked: &v1::FailRequest) -> Result<Failure, Refusal> {
     })
 }
 
-/// Notes how the system behind a worker is.
-pub(super) fn health(queue: &Queue, worker: &str, asked: Option<&v1::SystemHealth>) -> Result<(), Refusal> {
-    let Some(asked) = asked else { return Ok(()) };
+/// How the system behind a worker is, with what was seen; `None` when that is not said.
+pub(super) fn health(asked: Option<&v1::SystemHealth>) -> Result<Option<(bool, &str)>, Refusal> {
+    let Some(asked) = asked else { return Ok(None) };
     let detail = text("health.detail", &asked.detail, DETAIL_BYTES_MAX)?;
-    match asked.state() {
-        v1::SystemState::Unspecified => {}
-        v1::SystemState::Up => queue.report(worker, true, detail),
-        v1::SystemState::Down => queue.report(worker, false, detail),
-    }
-    Ok(())
+    Ok(match asked.state() {
+        v1::SystemState::Unspecified => None,
+        v1::SystemState::Up => Some((true, detail)),
+        v1::SystemState::Down => Some((false, detail)),
+    })
 }
 
 /// A text that may stand in a log: bounded, without control characters.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adapters_sdk::mailbox::Taken;
-use adapters_worker::Queue;
+use adapters_worker::{Queue, WorkerView};
 use bytes::Bytes;
 use gateway_evidence::{Event, Receipt};
 use gateway_model::Timestamp;
@@ -33,6 +33,25 @@ pub(super) fn deliveries(now: Timestamp, queue: &Queue, taken: Vec<Taken>) -> Ve
         }
     }
     given
+}
+
+/// The workers of a queue, for an operator.
+pub(super) fn workers(now: Timestamp, queue: &Queue) -> Vec<v1::WorkerState> {
+    let ago = |span: Duration| Some(wire::timestamp(now.minus(span)));
+    let worker = |worker: WorkerView| v1::WorkerState {
+        instance: worker.info.instance,
+        version: worker.info.version,
+        system: queue.config().system.to_string(),
+        last_poll_at: worker.polled.and_then(ago),
+        leases: u32::try_from(worker.held).unwrap_or(u32::MAX),
+        queue: queue.config().name.clone(),
+        name: worker.info.name,
+        registered_at: ago(worker.registered),
+        heard_at: ago(worker.heard),
+        draining: worker.draining,
+        problems: worker.info.problems,
+    };
+    queue.workers().into_iter().map(worker).collect()
 }
 
 /// What became of a lease that a worker wants to keep.

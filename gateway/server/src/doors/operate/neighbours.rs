@@ -14,7 +14,7 @@ use gateway_model::{Refusal, Timestamp};
 use gateway_store::backlog::LaneLoad;
 use proto::v1;
 
-use super::super::{Doors, wire};
+use super::super::{Doors, adapter, wire};
 use super::stuck::name;
 
 /// Lanes of which the oldest row is read: more only counts.
@@ -109,7 +109,7 @@ impl<'a> Neighbours<'a> {
             detail: detail.chars().take(DETAIL_CHARS_MAX).collect(),
             paused: self.operate.paused(&Pausable::Adapter(name.to_owned())).map(pause),
             agencies: served.iter().map(agency).collect(),
-            workers: Vec::new(),
+            workers: adapter::workers_of(self.doors, name),
         }
     }
 
