@@ -16,7 +16,7 @@
 use adapters_sdk::seal::describe::{Content, display_name, media_type};
 use gateway_model::envelope::{ContentKind, Envelope, Part};
 use gateway_model::id::EnvelopeId;
-use gateway_model::{Digest, Refusal, Timestamp};
+use gateway_model::{Digest, Refusal, Timestamp, limits};
 use proto::v1;
 use serde::{Deserialize, Serialize};
 
@@ -146,13 +146,19 @@ pub fn content(callback: &Callback, now: Timestamp) -> Content {
         Callback::GuiKetQuaThue(body) => {
             let notice = |notice: &ThongBaoThue| format!("{} {}", notice.loai_thue, notice.so_thong_bao_thue);
             let notices: Vec<String> = body.danh_sach_thong_bao_thue.iter().map(notice).collect();
-            status(TAX_NOTICE, &notices.join("; "), None)
+            status(TAX_NOTICE, shortened(&notices.join("; ")), None)
         }
         Callback::KetThucHoSo(body) => {
             let code = if body.trang_thai_ket_thuc == 0 { DONE } else { RETURNED };
             status(code, &body.ghi_chu, body.ngay_ket_thuc)
         }
     }
+}
+
+/// As much of a text as a status holds; the callback in its part has all of it.
+fn shortened(text: &str) -> &str {
+    let end = (0..=text.len().min(limits::TEXT_BYTES_MAX)).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
 }
 
 /// The callback that an envelope without `su-kien.json` stands for: what a land office's own system, or a clerk, may have sent.
@@ -308,6 +314,16 @@ mod tests {
             };
             assert_eq!(code, expected);
         }
+    }
+
+    #[test]
+    fn very_many_tax_notices_are_one_status_that_a_gateway_takes() {
+        let notice = r#"{"LoaiThue":"Thuế thu nhập cá nhân từ chuyển nhượng","SoThongBaoThue":"TB-0099/2026"}"#;
+        let many = format!(r#"{{"SoBienNhan":"A-1","DanhSachThongBaoThue":[{}]}}"#, vec![notice; 250].join(","));
+        let Content::Status { description, .. } = content(&callback(CallbackName::GuiKetQuaThue, &many), NOW) else {
+            panic!("notices are a status")
+        };
+        assert!((8_000..=limits::TEXT_BYTES_MAX).contains(&description.len()), "{}", description.len());
     }
 
     #[test]

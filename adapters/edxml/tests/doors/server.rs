@@ -271,3 +271,53 @@ async fn lists_and_counters_say_what_lies_ready_and_what_was_sent() {
     assert_eq!(list["data"][0]["senderDocId"], sent.document_id);
     assert_eq!(list["data"][0]["receiverDocId"], sent.doc_id);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_in_a_form_is_the_same_package() {
+    let pair = pair(Dialect::Standard).await;
+    let hub = pair.commune.hub().unwrap();
+    let own = code(COMMUNE);
+    let package = Bytes::from(paper(&to_department(), own, "form/1", "2026/11/20 08:00:00", Dialect::Standard));
+    let plain = hub.sign("sendEdoc", &[("from", own), ("messagetype", "edoc")], package.clone());
+    let mut form = plain.clone();
+    form.content_type = "multipart/form-data; boundary=\"----ranh gioi\"".to_owned();
+    let head = "------ranh gioi\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nx\r\n------ranh gioi\r\n\
+                Content-Disposition: form-data; name=\"file\"; filename=\"vb.edxml\"\r\n\
+                Content-Type: application/octet-stream\r\n\r\n";
+    form.body = [head.as_bytes(), &package, b"\r\n------ranh gioi--\r\n"].concat().into();
+    let first = hub.send(&form).await.unwrap();
+    assert_eq!(first["status"], "OK", "{first}");
+    assert_eq!(hub.send(&plain).await.unwrap()["DocId"], first["DocId"]);
+    let mut cut = form.clone();
+    cut.body = form.body.slice(..form.body.len() - 30);
+    assert_eq!(hub.send(&cut).await.unwrap()["ErrorCode"], "MULTIPART");
+    pair.department.wait_for_paper("form/1", "0").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_certificate_the_hub_speaks_tls() {
+    use adapters_sdk::outbound::{AllowList, Allowed, Origin, Outbound, OutboundBounds, OutboundSettings, Request};
+    let post = Post::new();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let ladder = certs_dev::tls::TlsLadder::new(since as i64 - 86_400).unwrap();
+    let credential = ladder.issue("hub", &[]).unwrap();
+    std::fs::write(post.path("tls.pem"), credential.certificate_pem).unwrap();
+    std::fs::write(post.path("tls.key"), credential.key_pem).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let hub = format!(
+        "address = \"127.0.0.1:{port}\"\nsecret_file = \"secret\"\ncertificate = \"tls.pem\"\nkey = \"tls.key\""
+    );
+    let _adapter = post.open(COMMUNE, &format!("door = \"hub-server\"\n[hub]\n{hub}")).await;
+    let origin = Origin::parse(&format!("https://localhost:{port}")).unwrap();
+    let outbound = Outbound::new(OutboundSettings {
+        allowed: AllowList::new(vec![Allowed { origin: origin.clone(), is_private: true }]),
+        roots_pem: Some(ladder.authority().certificate_pem().into()),
+        identity: None,
+        proxy: None,
+        bounds: OutboundBounds::default(),
+    })
+    .unwrap();
+    let request = Request::new(http::Method::POST, format!("{origin}/edoc/getSentEdocList").parse().unwrap());
+    let answer = outbound.send(request).await.unwrap().collect(10_000).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer).contains("UNAUTHORIZED"), "{answer:?}");
+}

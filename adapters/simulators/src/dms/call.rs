@@ -58,6 +58,8 @@ pub struct SignedCall {
     pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Bytes,
+    /// Its media type.
+    pub content_type: String,
 }
 
 impl HubCalls {
@@ -93,7 +95,7 @@ impl HubCalls {
             ("hash-header".to_owned(), hash),
         ];
         headers.extend(covered);
-        SignedCall { path: path.to_owned(), headers, body }
+        SignedCall { path: path.to_owned(), headers, body, content_type: "application/octet-stream".to_owned() }
     }
 
     /// Makes a signed call and gives the JSON of its answer.
@@ -103,7 +105,7 @@ impl HubCalls {
     pub async fn send(&self, call: &SignedCall) -> Result<Value, CallError> {
         let no_answer = |fault: String| CallError::NoAnswer(fault);
         let mut request = Request::post(format!("{}/{}", self.access.url, call.path))
-            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header(header::CONTENT_TYPE, &call.content_type)
             .body(Full::new(call.body.clone()))
             .map_err(|fault| no_answer(fault.to_string()))?;
         for (name, value) in &call.headers {
