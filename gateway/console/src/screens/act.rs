@@ -164,66 +164,91 @@ pub(crate) fn done<D: OperateService>(visit: &Visit<D>) -> Markup {
     }
 }
 
-/// The forms that a delivery's state and the reader's role allow.
-pub(crate) fn buttons<D: OperateService>(
+/// A row of its own under a delivery, with what its state and the reader's role allow; nothing when that is nothing.
+pub(crate) fn delivery_row<D: OperateService>(
     delivery: &str,
     status: v1::DeliveryStatus,
     peers: &[v1::PeerState],
+    columns: usize,
     visit: &Visit<D>,
 ) -> Markup {
     let l = visit.look.language;
     let allowed = Action::allowed(status);
+    let place = |action: Action| format!("/deliveries/{}/{}", visible(delivery), action.as_str());
+    let Some(first) = allowed.first().filter(|_| visit.may_act()) else { return Markup::default() };
+    let forms = html! {
+        form.action method="post" action=(place(*first)) {
+            (visit.hidden())
+            (reason_field(l))
+            @for action in [Action::Retry, Action::Release, Action::Hold].into_iter().filter(|action| allowed.contains(action)) {
+                button type="submit" formaction=(place(action)) { (action.word().of(l)) }
+            }
+            @if allowed.contains(&Action::Reroute) && !peers.is_empty() {
+                label.short { span { (w::VIA.of(l)) } select name="via" {
+                    @for peer in peers { option value=(peer.gateway) { (visible(&peer.gateway)) } }
+                } }
+                button.plain type="submit" formaction=(place(Action::Reroute)) { (Action::Reroute.word().of(l)) }
+            }
+        }
+        @if allowed.contains(&Action::Return) {
+            form.action method="post" action=(place(Action::Return)) {
+                (visit.hidden())
+                (reason_field(l))
+                label.check { input type="checkbox" required; " " (w::RETURN_FINAL.of(l)) }
+                button.danger type="submit" { (Action::Return.word().of(l)) }
+            }
+        }
+    };
+    row(columns, &forms, l)
+}
+
+/// A row of its own under a destination: pause or resume, and ping for a gateway.
+pub(crate) fn destination_row<D: OperateService>(
+    destination: &str,
+    paused: bool,
+    columns: usize,
+    visit: &Visit<D>,
+) -> Markup {
+    if !visit.may_act() {
+        return Markup::default();
+    }
+    row(columns, &destination_forms(destination, paused, visit), visit.look.language)
+}
+
+/// The same where there is no table.
+pub(crate) fn destination_block<D: OperateService>(destination: &str, paused: bool, visit: &Visit<D>) -> Markup {
+    if !visit.may_act() {
+        return Markup::default();
+    }
+    folded(&destination_forms(destination, paused, visit), visit.look.language)
+}
+
+fn destination_forms<D: OperateService>(destination: &str, paused: bool, visit: &Visit<D>) -> Markup {
+    let l = visit.look.language;
+    let (action, word) = if paused { ("resume", w::RESUME) } else { ("pause", w::PAUSE) };
     html! {
-        @if !visit.may_act() { small.quiet { (w::ONLY_VIEW.of(l)) } }
-        @else if allowed.is_empty() { span.quiet title=(w::NONE_ALLOWED.of(l)) { "–" } }
-        @else {
-            details.actions {
-                summary { (w::ACTIONS.of(l)) }
-                @for action in allowed.iter().filter(|action| **action != Action::Reroute || !peers.is_empty()) {
-                    form.action method="post" action=(format!("/deliveries/{}/{}", visible(delivery), action.as_str())) {
-                        (visit.hidden())
-                        @if *action == Action::Reroute {
-                            label { span { (w::VIA.of(l)) } select name="via" required {
-                                @for peer in peers { option value=(peer.gateway) { (visible(&peer.gateway)) } }
-                            } }
-                        }
-                        (reason_field(l))
-                        @if *action == Action::Return {
-                            label.check { input type="checkbox" required; " " (w::RETURN_FINAL.of(l)) }
-                        }
-                        button.danger[*action == Action::Return] type="submit" { (action.word().of(l)) }
-                    }
-                }
+        form.action method="post" action={ "/destinations/" (action) } {
+            (visit.hidden())
+            input type="hidden" name="destination" value=(destination);
+            (reason_field(l))
+            button type="submit" { (word.of(l)) }
+        }
+        @if destination.starts_with("gateway:") {
+            form.action method="post" action="/destinations/ping" {
+                (visit.hidden())
+                input type="hidden" name="destination" value=(destination);
+                button.plain type="submit" { (w::PING.of(l)) }
             }
         }
     }
 }
 
-/// The forms of a destination: pause or resume, and ping for a gateway.
-pub(crate) fn destination_buttons<D: OperateService>(destination: &str, paused: bool, visit: &Visit<D>) -> Markup {
-    let l = visit.look.language;
-    if !visit.may_act() {
-        return html! { small.quiet { (w::ONLY_VIEW.of(l)) } };
-    }
-    let (action, word) = if paused { ("resume", w::RESUME) } else { ("pause", w::PAUSE) };
-    html! {
-        details.actions {
-            summary { (w::ACTIONS.of(l)) }
-            form.action method="post" action={ "/destinations/" (action) } {
-                (visit.hidden())
-                input type="hidden" name="destination" value=(destination);
-                (reason_field(l))
-                button type="submit" { (word.of(l)) }
-            }
-            @if destination.starts_with("gateway:") {
-                form.action method="post" action="/destinations/ping" {
-                    (visit.hidden())
-                    input type="hidden" name="destination" value=(destination);
-                    button.plain type="submit" { (w::PING.of(l)) }
-                }
-            }
-        }
-    }
+fn row(columns: usize, forms: &Markup, l: Language) -> Markup {
+    html! { tr.acts { td colspan=(columns) { (folded(forms, l)) } } }
+}
+
+fn folded(forms: &Markup, l: Language) -> Markup {
+    html! { details.actions { summary { (w::ACTIONS.of(l)) } (forms) } }
 }
 
 /// Why: written into the audit.

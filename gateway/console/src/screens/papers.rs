@@ -79,14 +79,14 @@ fn slip(custody: &v1::CaseCustody) -> Markup {
             "Tiếp nhận: " (hour_and_day(custody.received_at.as_ref())) "; hẹn trả kết quả: " (hour_and_day(custody.due_at.as_ref()))
             @if custody.finished_at.is_some() { "; trả kết quả: " (hour_and_day(custody.finished_at.as_ref())) }
         }
-        table {
+        div.scroll { table {
             thead { tr {
                 @for name in ["TT", "Bên giao", "Bên nhận", "Thời gian giao, nhận hồ sơ", "Thời hạn giải quyết", "Kết quả giải quyết", "Ghi chú"] {
                     th scope="col" { (name) }
                 }
             } }
             tbody { @for (index, holding) in custody.holdings.iter().enumerate() { (handed(index, holding, custody)) } }
-        }
+        } }
         p.note { "Kết quả: trước hạn, đúng hạn hoặc trễ hạn. Thời gian đã dùng tính theo giờ làm việc, 8 giờ một ngày, không tính thời gian tạm dừng." }
         div.signatures {
             div { p { b { "NGƯỜI GIAO" } } p { i { "(Ký và ghi rõ họ tên)" } } }

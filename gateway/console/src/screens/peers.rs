@@ -49,7 +49,6 @@ fn peer_table<D: OperateService>(peers: &[v1::PeerState], visit: &Visit<D>) -> M
                 caption.unseen { (w::PEERS_CAPTION.of(l)) }
                 thead { tr {
                     @for word in [w::GATEWAY, w::RELATION].into_iter().chain(FLOW_WORDS) { th scope="col" { (word.of(l)) } }
-                    th scope="col" { (crate::words::act::ACTIONS.of(l)) }
                 } }
                 tbody {
                     @for peer in peers {
@@ -58,8 +57,8 @@ fn peer_table<D: OperateService>(peers: &[v1::PeerState], visit: &Visit<D>) -> M
                             th scope="row" { (code(&peer.gateway)) @if !peer.address.is_empty() { br; small.quiet { (safe(&peer.address)) } } }
                             td { (relation(&peer.relation, l)) }
                             (flow_cells(peer.flow.as_ref(), visit))
-                            td { (act::destination_buttons(&destination, is_paused(peer.flow.as_ref()), visit)) }
                         }
+                        (act::destination_row(&destination, is_paused(peer.flow.as_ref()), FLOW_WORDS.len() + 2, visit))
                     }
                 }
             }
@@ -82,7 +81,7 @@ fn one_adapter<D: OperateService>(adapter: &v1::AdapterState, visit: &Visit<D>) 
             @if let Some(pause) = paused { p { (pause_words(pause, l)) } }
             @if !adapter.agencies.is_empty() { (agency_table(&adapter.agencies, visit)) }
             @if adapter.kind == "worker" { (workers(&adapter.workers, l)) }
-            (act::destination_buttons(&destination, paused.is_some(), visit))
+            (act::destination_block(&destination, paused.is_some(), visit))
         }
     }
 }
@@ -95,7 +94,6 @@ fn agency_table<D: OperateService>(agencies: &[v1::AgencyFlow], visit: &Visit<D>
                 caption.unseen { (w::ADAPTER_CAPTION.of(l)) }
                 thead { tr {
                     @for word in [w::AGENCY].into_iter().chain(FLOW_WORDS) { th scope="col" { (word.of(l)) } }
-                    th scope="col" { (crate::words::act::ACTIONS.of(l)) }
                 } }
                 tbody {
                     @for agency in agencies {
@@ -103,8 +101,8 @@ fn agency_table<D: OperateService>(agencies: &[v1::AgencyFlow], visit: &Visit<D>
                         tr {
                             th.wide scope="row" { (safe_or_dash(&agency.name)) br; small { (code(&agency.agency)) } }
                             (flow_cells(agency.flow.as_ref(), visit))
-                            td { (act::destination_buttons(&destination, is_paused(agency.flow.as_ref()), visit)) }
                         }
+                        (act::destination_row(&destination, is_paused(agency.flow.as_ref()), FLOW_WORDS.len() + 1, visit))
                     }
                 }
             }

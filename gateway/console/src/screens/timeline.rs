@@ -21,12 +21,15 @@ use crate::show::ladder::{self, Known, Ladder};
 use crate::show::text::{code, code_or_dash, safe, visible};
 use crate::show::{state, time};
 use crate::visit::Visit;
-use crate::words::timeline as w;
+use crate::words::{Word, timeline as w};
 
 mod custody;
 mod events;
 
 const LIVE_SECONDS: u32 = 10;
+/// What is told of each delivery.
+const DELIVERY_WORDS: [Word; 7] =
+    [w::RECIPIENT, w::GATEWAY, w::STATE, w::NEXT_HOP, w::ATTEMPTS, w::NEXT_ATTEMPT, w::SINCE];
 /// What names a timeline in an address.
 const NAMES: [&str; 5] = ["sender", "envelope_id", "file_code", "document_code", "only_here"];
 
@@ -205,8 +208,7 @@ fn deliveries<D: OperateService>(
             table {
                 caption.unseen { (w::DELIVERIES_CAPTION.of(l)) }
                 thead { tr {
-                    @for word in [w::RECIPIENT, w::GATEWAY, w::STATE, w::NEXT_HOP, w::ATTEMPTS, w::NEXT_ATTEMPT, w::SINCE] { th scope="col" { (word.of(l)) } }
-                    th scope="col" { (crate::words::act::ACTIONS.of(l)) }
+                    @for word in DELIVERY_WORDS { th scope="col" { (word.of(l)) } }
                 } }
                 tbody {
                     @for envelope in told {
@@ -232,7 +234,7 @@ fn one_delivery<D: OperateService>(
     html! {
         tr id=[id.map(|id| format!("delivery-{id}"))] {
             th scope="row" { (code_or_dash(&delivery.recipient)) }
-            td { (code_or_dash(gateway)) }
+            td { (code_or_dash(gateway)) @if id.is_none() { br; small.quiet { (w::NOT_HERE.of(l)) } } }
             td.wide {
                 (state::delivery(delivery.status(), l))
                 @if !delivery.reason.is_empty() { br; small { (super::search::why(delivery, l)) } }
@@ -241,8 +243,8 @@ fn one_delivery<D: OperateService>(
             td.number { (delivery.attempts) }
             td { (time::moment(delivery.next_attempt_at.as_ref(), l)) }
             td { (time::minute(delivery.since.as_ref(), l)) }
-            td { @if let Some(id) = id { (act::buttons(id, delivery.status(), peers, visit)) } @else { small.quiet { (w::NOT_HERE.of(l)) } } }
         }
+        @if let Some(id) = id { (act::delivery_row(id, delivery.status(), peers, DELIVERY_WORDS.len(), visit)) }
     }
 }
 

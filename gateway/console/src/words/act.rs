@@ -15,7 +15,6 @@ words! {
     RESUME = "Cho chạy lại", "Resume";
     PING = "Hỏi thử", "Ping";
     ONLY_VIEW = "Vai trò của bạn chỉ được xem.", "Your role may only look.";
-    NONE_ALLOWED = "Trạng thái này không còn thao tác nào.", "Nothing more can be done in this state.";
     DONE_RETRY = "Đã yêu cầu gửi lại.", "Another attempt has been asked for.";
     DONE_HOLD = "Đã tạm giữ.", "It is held.";
     DONE_RELEASE = "Đã cho đi tiếp.", "It goes on.";

@@ -11,7 +11,7 @@ words! {
     MISSING_TEXT = "Địa chỉ không đúng hoặc trang đã đổi chỗ.", "The address is wrong, or the page has moved.";
     METHOD = "Không mở được theo cách này", "It does not open this way";
     METHOD_TEXT = "Trang này không nhận kiểu yêu cầu đó.", "This page does not take that kind of request.";
-    FORGED = "Yêu cầu không đến từ bảng điều hành", "The request did not come from the console";
+    FORGED = "Yêu cầu không đến từ bảng điều khiển", "The request did not come from the console";
     FORGED_TEXT = "Biểu mẫu đã cũ hoặc do trang khác gửi. Không có gì được thực hiện. Hãy tải lại trang rồi làm lại.",
         "The form is old, or another site sent it. Nothing was done. Load the page again and repeat.";
     FORM_TOO_LARGE = "Biểu mẫu quá lớn", "The form is too large";

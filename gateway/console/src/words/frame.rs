@@ -1,7 +1,7 @@
 //! Words of the frame around every page: navigation, sign-in, settings, the live mark.
 
 words! {
-    CONSOLE = "Bảng điều hành", "Operators' console";
+    CONSOLE = "Bảng điều khiển", "Operators' console";
     SKIP = "Tới nội dung chính", "Skip to the main content";
     NAVIGATION = "Các trang", "Pages";
     STUCK = "Đang tắc", "Stuck now";
@@ -29,13 +29,13 @@ words! {
     SIGNED_OUT = "Đã đăng xuất", "Signed out";
     SIGNED_OUT_TEXT = "Phiên làm việc trên trình duyệt này đã kết thúc.", "The session in this browser has ended.";
     SIGN_IN_NEEDED = "Cần đăng nhập", "Sign-in needed";
-    SIGN_IN_HOW = "Vào bảng điều hành bằng chứng thư số của người vận hành, hoặc bằng một đường dẫn dùng một lần:",
+    SIGN_IN_HOW = "Vào bảng điều khiển bằng chứng thư số của người vận hành, hoặc bằng một đường dẫn dùng một lần:",
         "The console opens with an operator's client certificate, or with a one-time link:";
     SIGN_IN_COMMAND = "Chạy lệnh này bằng chứng thư số của mình, rồi mở đường dẫn được in ra.",
         "Run this command with your own certificate, then open the link that it prints.";
     SIGN_IN_BOUNDS = "Đường dẫn chỉ dùng được một lần, trong hai phút. Phiên làm việc kéo dài tối đa 8 giờ và kết thúc sau 30 phút không thao tác.",
         "A link works once, within two minutes. A session lasts at most 8 hours and ends after 30 minutes without use.";
-    LINK_TITLE = "Mở bảng điều hành", "Open the console";
+    LINK_TITLE = "Mở bảng điều khiển", "Open the console";
     LINK_TEXT = "Đường dẫn này chỉ mở được một lần. Bấm nút dưới đây để đăng nhập trên trình duyệt này.",
         "This link works once. Press the button to sign in with this browser.";
     LINK_BUTTON = "Đăng nhập trên trình duyệt này", "Sign in with this browser";

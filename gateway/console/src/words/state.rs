@@ -41,7 +41,7 @@ words! {
     ACT_BULK_STARTED = "chạy kế hoạch hàng loạt", "began a bulk action";
     ACT_BULK_STOPPED = "dừng kế hoạch hàng loạt", "stopped a bulk action";
     ACT_EXPORTED = "xuất nội dung gói tin", "exported an envelope";
-    ACT_SIGNED_IN = "đăng nhập bảng điều hành", "signed in to the console";
+    ACT_SIGNED_IN = "đăng nhập bảng điều khiển", "signed in to the console";
 
     CAUSE_PEER_DOWN = "Trục liên thông khác không trả lời", "Another gateway does not answer";
     CAUSE_ADAPTER_ERROR = "Bộ kết nối hoặc hệ thống phía sau bị lỗi", "An adapter, or the system behind it, fails";

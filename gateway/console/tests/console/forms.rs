@@ -94,7 +94,7 @@ async fn a_form_without_its_token_or_from_elsewhere_does_nothing() {
     ] {
         let answer = house.post(&browser.clone().with(name, value), RETRY, &good).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name}: {value}");
-        assert!(answer.text.contains("Yêu cầu không đến từ bảng điều hành"));
+        assert!(answer.text.contains("Yêu cầu không đến từ bảng điều khiển"));
     }
     let old = browser.clone().with("sec-fetch-site", "").with("origin", "");
     assert_eq!(house.post(&old, RETRY, &good).await.status, StatusCode::FORBIDDEN, "nobody can tell");
