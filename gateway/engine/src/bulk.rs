@@ -17,7 +17,6 @@ use gateway_store::{Store, StoreError};
 use prost::Message as _;
 use proto::v1;
 
-use crate::Core;
 use crate::operate::{Action, Operate};
 use crate::steps::store::store_refusal;
 

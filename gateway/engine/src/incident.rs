@@ -85,11 +85,15 @@ impl IncidentBook {
     /// Takes in a look: what began and what ended, once each. What was given as an alarm is a mark already.
     pub(crate) async fn learn(&self, engine: &Core, board: &Board) -> Result<Vec<Alarm>, StoreError> {
         let now = board.as_of.unwrap_or_else(|| engine.clock.now());
-        let alarms = self.book().turn(board, now);
+        let alarms = {
+            let mut book = self.book();
+            book.turn(board, now)
+        };
         for alarm in &alarms {
             engine.store.mark(alarm.incident.mark()).await?;
         }
-        for forgotten in self.book().forget() {
+        let forgotten = self.book().forget();
+        for forgotten in forgotten {
             engine.store.mark(Mark { value: None, ..forgotten.mark() }).await?;
         }
         Ok(alarms)

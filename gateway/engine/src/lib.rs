@@ -189,6 +189,7 @@ impl Engine {
     /// Puts an engine together. Nothing runs until [`Engine::run`].
     pub fn new(parts: EngineParts) -> Self {
         let settings = parts.settings;
+        let started_at = parts.clock.now();
         let core = Core {
             quotas: QuotaBook::new(settings.quotas, parts.clock.clone()),
             events: Events::new(),
@@ -215,7 +216,7 @@ impl Engine {
             book: incident::IncidentBook::default(),
             bulks: bulk::Bulks::default(),
             tally: tally::Tally::default(),
-            started_at: parts.clock.now(),
+            started_at,
             tasks: tokio_util::task::TaskTracker::new(),
             alarms: tokio::sync::broadcast::Sender::new(ALARMS_WAITING),
             settings,
@@ -257,6 +258,9 @@ impl Engine {
         }
         let watch = stuck::watch::run(&self.core, shutdown.clone());
         tokio::join!(worker.run(shutdown.clone()), sweep::run(&self.core, shutdown.clone()), watch, doors);
+        // Plans that were being carried out end when the gateway drains.
+        self.core.tasks.close();
+        self.core.tasks.wait().await;
     }
 
     /// Takes no more submissions from now on; what is accepted is still walked.

@@ -22,6 +22,7 @@ use std::time::Duration;
 use adapters_relay::RelayPeers;
 use adapters_worker::Queues;
 use bytes::Bytes;
+use gateway_console::SignedIn;
 use gateway_engine::Engine;
 use gateway_model::agency::{Hop, OperatorRole};
 use gateway_model::directory::{Directory, Party};

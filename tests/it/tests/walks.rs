@@ -5,6 +5,7 @@ mod walks {
     mod bad_input;
     mod broadcast;
     mod commands;
+    mod console;
     mod full_disk;
     mod kills;
     mod land;

@@ -42,7 +42,8 @@ struct Ls {
 #[derive(Args, Debug)]
 struct Named {
     /// Gateway id.
-    gateway: String,
+    #[arg(value_name = "GATEWAY")]
+    peer: String,
     #[command(flatten)]
     pausing: Pausing,
 }
@@ -50,7 +51,8 @@ struct Named {
 #[derive(Args, Debug)]
 struct Ping {
     /// Gateway id.
-    gateway: String,
+    #[arg(value_name = "GATEWAY")]
+    peer: String,
     #[command(flatten)]
     connect: Connect,
 }
@@ -63,8 +65,8 @@ impl Peer {
     pub async fn run(self, language: Language) -> anyhow::Result<Exit> {
         match self.action {
             Action::Ls(ls) => ls.run(language).await,
-            Action::Pause(named) => named.pausing.pause(format!("gateway:{}", named.gateway), language).await,
-            Action::Resume(named) => named.pausing.resume(format!("gateway:{}", named.gateway), language).await,
+            Action::Pause(named) => named.pausing.pause(format!("gateway:{}", named.peer), language).await,
+            Action::Resume(named) => named.pausing.resume(format!("gateway:{}", named.peer), language).await,
             Action::Ping(ping) => ping.run(language).await,
         }
     }
@@ -105,7 +107,7 @@ impl Ls {
 impl Ping {
     async fn run(self, language: Language) -> anyhow::Result<Exit> {
         let mut client = OperateServiceClient::new(self.connect.open(language).await?);
-        let answer = client.ping_peer(v1::PingPeerRequest { gateway: self.gateway }).await?.into_inner();
+        let answer = client.ping_peer(v1::PingPeerRequest { gateway: self.peer }).await?.into_inner();
         outln!(
             "{} {} {}, {} {}: {:.1} ms",
             answer.gateway,

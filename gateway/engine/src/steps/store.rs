@@ -206,6 +206,7 @@ pub(crate) fn store_refusal(engine: &Core, error: &StoreError) -> Refusal {
         StoreError::Conflict(Conflict::OtherDigest) => return Refusal::new(Reason::EnvelopeIdReused).at("id"),
         StoreError::Conflict(Conflict::Unknown) => return Refusal::new(Reason::NotFound),
         StoreError::Conflict(Conflict::Status | Conflict::Stale) => return Refusal::new(Reason::StateNotAllowed),
+        StoreError::Conflict(Conflict::TooLarge) => return Refusal::new(Reason::RequestMalformed),
         StoreError::Full => return Refusal::new(Reason::StoreFull).retry_after(RETRY_FULL),
         StoreError::Unavailable { .. } | StoreError::Unknown { .. } => tracing::warn!(%error, "the store took no step"),
         StoreError::Corrupt { .. } => tracing::error!(%error, "the store is corrupt"),

@@ -102,7 +102,7 @@ async fn each_cause_is_named_once_with_who_must_act_and_closes_by_itself_after_r
         table: format!(
             "[[adapter]]\nname = \"desk\"\nkind = \"http\"\nagencies = [\"{}\"]\nstate = \"state/desk\"\n[adapter.out]\n\
              url = \"http://127.0.0.1:{port}/hook\"\nsecrets = [\"hook.secret\"]\nparts = \"none\"\n[adapter.outbound]\n\
-             allow = [\"127.0.0.1/32\"]\nplain_http = true\n",
+             allow = [{{ origin = \"http://127.0.0.1:{port}\", private = true }}]\n",
             cast.other_commune
         ),
     };
@@ -136,9 +136,19 @@ async fn each_cause_is_named_once_with_who_must_act_and_closes_by_itself_after_r
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let system = tokio::spawn(answer_all(listener));
     operator.stuck_until(CLOSED_WITHIN, |groups| groups.is_empty()).await;
-    let incidents = operator.json(&["stuck", "--incidents"]);
+    // What is gone at one look may come back: an incident ends at the second.
+    let begun = Instant::now();
+    let incidents = loop {
+        let incidents = operator.json(&["stuck", "--incidents"]);
+        if incidents.iter().all(|incident| incident["closed_at"].is_string()) {
+            break incidents;
+        }
+        assert!(begun.elapsed() < SEEN_WITHIN, "{incidents:#?}");
+        // As above.
+        tokio::time::sleep(LOOK).await;
+    };
     assert_eq!(incidents.len(), 2, "one incident a cause: {incidents:#?}");
-    assert!(incidents.iter().all(|incident| incident["closed_at"].is_string() && incident["count_max"] == 3));
+    assert!(incidents.iter().all(|incident| incident["count_max"] == 3), "{incidents:#?}");
     system.abort();
 }
 
@@ -180,8 +190,7 @@ async fn a_sender_whose_registration_has_ended_is_named_until_it_is_accepted_aga
         sender.client.submit(request).await
     };
     submit(&mut sender).await.unwrap();
-    let seal = &federation.local.province.agency(&cast.commune).unwrap().seal.certificate;
-    let line = format!("certificate = \"{}\"", seal.display());
+    let line = format!("certificate = \"signers/{}.pem\"", cast.commune);
     reissue(&federation, 2, |text| {
         assert!(text.contains(&line), "{line} is not in\n{text}");
         text.replace(&line, &format!("{line}\nvalid_until = \"2026-01-01T00:00:00Z\""))

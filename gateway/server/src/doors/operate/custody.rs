@@ -25,7 +25,7 @@ pub(super) async fn add_body(doors: &Doors, seq: EnvelopeSeq, summary: &mut v1::
     let Ok(envelope) = v1::Envelope::decode(signed.envelope) else { return };
     summary.made_at = envelope.created_at;
     if let Some(case) = envelope.case {
-        (summary.procedure_code, summary.step) = (case.procedure_code, case.step);
+        (summary.procedure_code, summary.step, summary.issuer) = (case.procedure_code, case.step, case.issuer);
     }
     match envelope.content {
         Some(v1::envelope::Content::Status(status)) => summary.said_at = status.at,
@@ -85,14 +85,17 @@ fn all_facts(directory: &Directory, told: &v1::TimelineResponse) -> Vec<Fact> {
     let mut all = Vec::new();
     for (key, (summary, recipients)) in &envelopes {
         let Some(accepted_at) = accepted.get(key).copied() else { continue };
-        all.extend(sent(key, summary, recipients, accepted_at));
+        all.extend(sent(directory, key, summary, recipients, accepted_at));
     }
-    all.extend(events.iter().flat_map(|event| ends(directory, event)));
+    // Of an envelope that is not known here, nobody can say whether it carried the file.
+    let known = events.iter().filter(|event| envelopes.contains_key(&event.key()) && accepted.contains_key(&event.key()));
+    all.extend(known.flat_map(|event| ends(directory, event)));
     all.truncate(limits::CASE_FACTS_MAX + 1);
     all
 }
 
 fn sent(
+    directory: &Directory,
     key: &EnvelopeKey,
     summary: &v1::EnvelopeSummary,
     recipients: &BTreeMap<String, AgencyId>,
@@ -102,14 +105,16 @@ fn sent(
         .iter()
         .filter_map(|(named, serving)| Some((DeliveryId::new(key, &AgencyId::parse(named).ok()?), serving.clone())));
     let deliveries: Vec<_> = deliveries.collect();
-    let kind = match summary.kind.as_str() {
-        "dossier" => ContentKind::Dossier,
-        "status" => ContentKind::Status,
-        _ => return Vec::new(),
-    };
+    // A letter about a file moves nothing, but its delivery must be known for what it is.
+    let kind = ContentKind::parse(&summary.kind).unwrap_or(ContentKind::Opaque);
     let code = if kind == ContentKind::Dossier { &summary.dossier_state } else { &summary.code };
+    let issuer = Some(summary.issuer.as_str()).filter(|issuer| !issuer.is_empty());
+    // An issuer that nobody knows is still not the sender.
+    let unknown = AgencyId::parse("issuer-unknown").ok();
+    let issuer = issuer.and_then(|name| directory.agency_named_at(name, accepted_at).map(|agency| &agency.id).or(unknown.as_ref()));
     facts(&Sent {
         from: &key.sender,
+        issuer,
         to: &deliveries,
         step: &summary.step,
         kind,

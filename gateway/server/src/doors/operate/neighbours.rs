@@ -85,15 +85,16 @@ impl<'a> Neighbours<'a> {
         for (agency, name) in &self.doors.adapters {
             agencies.entry(name.as_str()).or_default().push(agency);
         }
-        let states = futures::stream::iter(&self.doors.adapter_kinds).map(|(name, kind)| {
-            let mut served = agencies.get(name.as_str()).cloned().unwrap_or_default();
+        let mut asked = Vec::new();
+        for (name, kind) in &self.doors.adapter_kinds {
+            let mut served = agencies.remove(name.as_str()).unwrap_or_default();
             served.sort();
-            async move { self.adapter(name, kind, &served).await }
-        });
-        states.buffered(CHECKS_AT_ONCE).collect().await
+            asked.push(self.adapter(name, kind, served));
+        }
+        futures::stream::iter(asked).buffered(CHECKS_AT_ONCE).collect().await
     }
 
-    async fn adapter(&self, name: &str, kind: &str, served: &[&AgencyId]) -> v1::AdapterState {
+    async fn adapter(&self, name: &str, kind: &str, served: Vec<&AgencyId>) -> v1::AdapterState {
         let health = tokio::time::timeout(CHECK_TIME_MAX, self.operate.check_adapter(name)).await.ok().flatten();
         let silent = self.language.pick("không trả lời kịp", "did not answer in time").to_owned();
         let (healthy, detail) = health.unwrap_or((false, silent));

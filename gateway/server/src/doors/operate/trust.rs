@@ -38,6 +38,7 @@ pub(super) fn list(
     };
     if within_days > 0 {
         let until = now.plus(std::time::Duration::from_secs(u64::from(within_days) * DAY_SECONDS));
+        let until = until.to_parts();
         entries.retain(|entry| end(entry).is_some_and(|end| end <= until));
     }
     entries.sort_by(|a, b| {
@@ -115,7 +116,7 @@ fn end(entry: &v1::TrustEntry) -> Option<(i64, i32)> {
 
 fn common_name(name: &X509NameRef) -> String {
     let common = name.entries_by_nid(Nid::COMMONNAME).next().or_else(|| name.entries().next());
-    common.and_then(|entry| entry.data().as_utf8().ok()).map(|text| text.to_string()).unwrap_or_default()
+    common.and_then(|entry| entry.data().to_string().ok()).unwrap_or_default()
 }
 
 fn seconds(at: &openssl::asn1::Asn1TimeRef) -> Option<Timestamp> {
