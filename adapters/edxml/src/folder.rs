@@ -12,7 +12,7 @@
 //! attempt or the next start: a process that dies between any two of these steps makes nothing appear twice, though the system may have
 //! moved it away by then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,6 +52,8 @@ pub(crate) struct DropFolder {
 #[derive(Default)]
 struct Watch {
     seen: HashMap<PathBuf, (u64, Option<SystemTime>)>,
+    /// Files that wait for a person, and were told of.
+    waiting: HashSet<PathBuf>,
     paused_until: Option<Timestamp>,
 }
 
@@ -130,8 +132,9 @@ impl DropFolder {
 
     async fn look(&self, watch: &mut Watch, door: &dyn Door) -> Result<(), AdapterError> {
         let folder = self.path.join("outgoing");
-        let files = disk::run(move || scan(&folder)).await??;
+        let files = disk::run(move || scan(&folder, FILES_MAX)).await??;
         let before = std::mem::take(&mut watch.seen);
+        watch.waiting.retain(|file| before.contains_key(file));
         for (file, size, modified) in files {
             let is_same = before.get(&file) == Some(&(size, modified));
             watch.seen.insert(file.clone(), (size, modified));
@@ -141,8 +144,12 @@ impl DropFolder {
             match self.take(&file, door).await {
                 Ok(None) => {}
                 Ok(Some(pause)) => watch.paused_until = Some(door.now().plus(pause)),
-                // A file of its own that cannot be read or moved now does not stop the others.
-                Err(fault @ AdapterError::File { .. }) => tracing::warn!(%fault, "a dropped package waits"),
+                // A file of its own that cannot be read or moved now does not stop the others, and is told of once.
+                Err(fault @ AdapterError::File { .. }) => {
+                    if watch.waiting.insert(file) {
+                        tracing::warn!(%fault, "a dropped package waits");
+                    }
+                }
                 Err(fault) => return Err(fault),
             }
         }
@@ -200,9 +207,13 @@ impl DropFolder {
     }
 }
 
-fn scan(folder: &Path) -> Result<Vec<(PathBuf, u64, Option<SystemTime>)>, AdapterError> {
+/// At most so many packages: whatever else lies there does not keep them from being seen.
+fn scan(folder: &Path, files_max: usize) -> Result<Vec<(PathBuf, u64, Option<SystemTime>)>, AdapterError> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).map_err(disk::at(folder))?.take(FILES_MAX) {
+    for entry in fs::read_dir(folder).map_err(disk::at(folder))? {
+        if files.len() >= files_max {
+            break;
+        }
         let entry = entry.map_err(disk::at(folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // A link is never followed.
@@ -295,6 +306,18 @@ mod tests {
         places[0].appear().unwrap();
         finish_drafts(folder.path(), &ledger).unwrap();
         assert!(!places[0].file.exists());
+    }
+
+    #[test]
+    fn packages_are_seen_among_whatever_else_lies_there_and_not_too_many_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: String| std::fs::write(folder.path().join(name), "x").unwrap();
+        (0..20).for_each(|number| write(format!("note-{number}.txt")));
+        write(".hidden.edxml".to_owned());
+        write("a.EDXML".to_owned());
+        assert_eq!(scan(folder.path(), 3).unwrap().len(), 1);
+        (0..5).for_each(|number| write(format!("{number}.edxml")));
+        assert_eq!(scan(folder.path(), 3).unwrap().len(), 3);
     }
 
     #[test]
