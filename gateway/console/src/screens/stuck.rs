@@ -68,6 +68,7 @@ pub(crate) fn tile(name: &str, value: &str, tone: &str) -> Markup {
 fn group<D: OperateService>(group: &v1::StuckGroup, visit: &Visit<D>) -> Markup {
     let l = visit.look.language;
     let (shape, word) = state::cause(group.cause());
+    let (more_word, place) = more(group);
     let over = group.deadline.is_some() && group.working_seconds_left < 0;
     html! {
         article.card.cause.over[over] id={ "incident-" (group.incident_id) } {
@@ -88,7 +89,7 @@ fn group<D: OperateService>(group: &v1::StuckGroup, visit: &Visit<D>) -> Markup 
             }
             p.todo {
                 span { @if !group.next_step.is_empty() { b { (w::WHAT_TO_DO.of(l)) ": " } (safe(&group.next_step)) } }
-                @if group.count > 0 { a.button href=(deliveries(group)) { (w::SHOW_DELIVERIES.of(l)) } }
+                a.button href=(place) { (more_word.of(l)) }
             }
         }
     }
@@ -112,26 +113,31 @@ fn who(group: &v1::StuckGroup) -> Markup {
     }
 }
 
-/// The search that finds what waits for this cause.
-fn deliveries(group: &v1::StuckGroup) -> String {
-    let state = match group.cause() {
-        v1::StuckCause::Refused => "refused",
-        v1::StuckCause::Held => "held",
+/// Where a person sees more of a cause: the search that finds its deliveries, or the page that tells of what has none.
+fn more(group: &v1::StuckGroup) -> (Word, String) {
+    let agency = group.destination.strip_prefix("agency:").unwrap_or_default();
+    let reason = group.reason.as_str();
+    let search = |pairs: &[(&str, &str)]| (w::SHOW_DELIVERIES, address("/search", pairs));
+    match group.cause() {
+        v1::StuckCause::Gateway => (w::SHOW_MORE, "/health".to_owned()),
+        // Refused at the door: nothing was kept, so that there is nothing to search for.
+        v1::StuckCause::Certificate | v1::StuckCause::Revocation if group.delivery_ids.is_empty() => {
+            (w::SHOW_MORE, "/health#refusals".to_owned())
+        }
+        v1::StuckCause::Refused => search(&[("state", "refused"), ("recipient", agency), ("reason", reason)]),
+        v1::StuckCause::Held | v1::StuckCause::Certificate | v1::StuckCause::Revocation => {
+            search(&[("state", "held"), ("reason", reason)])
+        }
+        // What waits for an agency need not have been tried, and then has no reason yet.
+        v1::StuckCause::AdapterError | v1::StuckCause::NotPickedUp | v1::StuckCause::Paused if !agency.is_empty() => {
+            search(&[("state", "waiting"), ("recipient", agency)])
+        }
+        v1::StuckCause::Paused => (w::SHOW_MORE, "/peers".to_owned()),
         v1::StuckCause::PeerDown
         | v1::StuckCause::AdapterError
         | v1::StuckCause::NotPickedUp
-        | v1::StuckCause::Certificate
-        | v1::StuckCause::Revocation
         | v1::StuckCause::ReceiptOverdue
-        | v1::StuckCause::Paused
-        | v1::StuckCause::Gateway
-        | v1::StuckCause::Unspecified => "",
-    };
-    match group.destination.strip_prefix("agency:") {
-        // What waits for an agency need not have been tried, and then has no reason yet.
-        Some(recipient) if state.is_empty() => address("/search", &[("state", "waiting"), ("recipient", recipient)]),
-        Some(recipient) => address("/search", &[("state", state), ("recipient", recipient), ("reason", &group.reason)]),
-        None => address("/search", &[("state", state), ("reason", &group.reason)]),
+        | v1::StuckCause::Unspecified => search(&[("reason", reason)]),
     }
 }
 
@@ -147,10 +153,13 @@ mod tests {
             reason: "X_Y".to_owned(),
             ..Default::default()
         };
-        let check = |cause, destination, place| assert_eq!(deliveries(&group(cause, destination)), place);
+        let check = |cause, destination, place| assert_eq!(more(&group(cause, destination)).1, place);
         check(v1::StuckCause::PeerDown, "gateway:gw-tinh", "/search?reason=X_Y");
         check(v1::StuckCause::NotPickedUp, "agency:h99.21", "/search?state=waiting&recipient=h99.21");
+        check(v1::StuckCause::Paused, "adapter:dms", "/peers");
         check(v1::StuckCause::Refused, "agency:h99.21", "/search?state=refused&recipient=h99.21&reason=X_Y");
         check(v1::StuckCause::Held, "", "/search?state=held&reason=X_Y");
+        check(v1::StuckCause::Certificate, "agency:h99.21", "/health#refusals");
+        check(v1::StuckCause::Gateway, "gateway:gw-tinh", "/health");
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn safe(text: &str) -> Markup {
 
 /// A code, an id or a digest.
 pub(crate) fn code(text: &str) -> Markup {
-    html! { code.long[text.len() > LONG_CODE_BYTES] { bdi { (visible(text)) } } }
+    html! { code class=[(text.len() > LONG_CODE_BYTES).then_some("long")] { bdi { (visible(text)) } } }
 }
 
 /// A long digest by its first digits; the whole of it is what a pointer over it, or a copy, gives.

@@ -17,6 +17,7 @@ words! {
     REASON = "Mã lý do", "Reason code";
     WHERE = "Ở đâu", "Where";
     SHOW_DELIVERIES = "Xem các lượt giao", "Show its deliveries";
+    SHOW_MORE = "Xem thêm", "Show more";
     NUMBERS = "Số liệu chính", "Key numbers";
     CAUSES = "Nguyên nhân", "Causes";
     WAITING = "Đang chờ", "Waiting";

@@ -68,7 +68,7 @@ words! {
     USED = "Đã dùng", "Used";
     LEFT = "Còn lại", "Left";
     ALLOWED = "Được dùng", "Allowed";
-    ON_THE_WAY = "Trên đường", "On the way";
+    ON_THE_WAY = "trên đường", "on the way";
     AGENCY = "Cơ quan", "Agency";
     STEP = "Bước", "Step";
     HOLDS_NOW = "đang giữ", "holds it now";

@@ -123,7 +123,7 @@ async fn a_timeline_keeps_receipts_and_business_statuses_apart_and_marks_what_is
     );
     assert!(page.contains("did not answer: only local knowledge") && page.contains("gw-tinh"));
     assert!(block("ladder").contains("rung lacking"), "the picture marks it too");
-    for text in ["1 d 4 h of work", "holds it now", "form 06", "form 04", "PEER_UNREACHABLE"] {
+    for text in ["1 d 4 h<", "holds it now", "form 06", "form 04", "PEER_UNREACHABLE"] {
         assert!(page.contains(text), "{text}");
     }
     assert!(page.contains(&format!("action=\"/deliveries/{DELIVERY}/retry\"")));

@@ -56,7 +56,7 @@ pub(super) fn table(custody: &v1::CaseCustody, l: Language) -> Markup {
                     table {
                         caption.unseen { (w::CUSTODY_CAPTION.of(l)) }
                         thead { tr {
-                            @for word in [w::AGENCY, w::STEP, w::SINCE, w::UNTIL, w::DUE_AT, w::USED, w::ALLOWED, w::ON_THE_WAY, w::STANDING] {
+                            @for word in [w::AGENCY, w::STEP, w::SINCE, w::UNTIL, w::DUE_AT, w::USED, w::ALLOWED, w::STANDING] {
                                 th scope="col" { (word.of(l)) }
                             }
                         } }
@@ -76,7 +76,10 @@ fn row(holding: &v1::Holding, l: Language) -> Markup {
         tr.open[holding.until.is_none()] {
             th.wide scope="row" { (safe_or_dash(&holding.agency_name)) br; small { (code(&holding.agency)) @if !holding.from.is_empty() { " ← " (code(&holding.from)) } } }
             td { (safe_or_dash(&holding.step)) }
-            td { (time::minute(holding.since.as_ref(), l)) }
+            td {
+                (time::minute(holding.since.as_ref(), l))
+                @if holding.working_seconds_on_the_way > 0 { br; small.quiet { (w::ON_THE_WAY.of(l)) " " (time::hours(holding.working_seconds_on_the_way, l)) } }
+            }
             td {
                 @if holding.until.is_some() { (time::minute(holding.until.as_ref(), l)) } @else {
                     (state::badge("go", Icon::Flag, w::HOLDS_NOW, l))
@@ -85,7 +88,6 @@ fn row(holding: &v1::Holding, l: Language) -> Markup {
             td { (time::minute(holding.due_at.as_ref(), l)) }
             td.late[allowed > 0 && used > allowed] { (time::hours(used, l)) }
             td { @if allowed > 0 { (time::hours(allowed, l)) } }
-            td { @if holding.working_seconds_on_the_way > 0 { (time::hours(holding.working_seconds_on_the_way, l)) } }
             td { (state::standing(holding.standing(), l)) }
         }
     }
