@@ -22,6 +22,7 @@ use service::Door;
 mod newer;
 pub mod service;
 pub mod stage;
+mod words;
 
 /// The gateway, listening or away.
 pub struct Gateway {

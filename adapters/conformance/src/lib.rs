@@ -121,10 +121,13 @@ async fn drive(point: &'static Point, manifest: Arc<Manifest>, identity: Arc<Ide
     let verdict = match manifest.skip.get(point.name) {
         Some(reason) => Verdict::Skipped(reason.clone()),
         None => match Rig::new(manifest, identity, work, point.newer).await {
-            Ok(mut rig) => match (point.drive)(&mut rig).await {
-                Ok(()) => Verdict::Passed,
-                Err(finding) => Verdict::Failed(finding.0),
-            },
+            Ok(mut rig) => {
+                let found = (point.drive)(&mut rig).await.err();
+                // What no gateway takes is told wherever it shows: the rest may only follow from it.
+                let broken = rig.stage.see(|state| state.broken().map(str::to_owned));
+                let broken = broken.filter(|broken| !found.as_ref().is_some_and(|found| found.0.contains(broken)));
+                broken.or(found.map(|found| found.0)).map_or(Verdict::Passed, Verdict::Failed)
+            }
             Err(trouble) => Verdict::Failed(format!("the kit could not go on: {trouble}")),
         },
     };

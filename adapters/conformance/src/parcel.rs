@@ -194,6 +194,11 @@ pub fn timestamp(seconds: i64) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds, nanos: 0 }
 }
 
+/// The instant that lies `span` ahead, as exactly as a lease needs it.
+pub fn moment_after(span: std::time::Duration) -> prost_types::Timestamp {
+    prost_types::Timestamp::from(std::time::SystemTime::now() + span)
+}
+
 fn agency(text: &str) -> Result<AgencyId, Trouble> {
     AgencyId::parse(text).map_err(|cause| Trouble::Identity(cause.to_string()))
 }

@@ -1,6 +1,7 @@
 //! The adapter's process: started, watched, asked to end, killed.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::Trouble;
 /// Longest run of a command of the manifest.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(900);
 /// Bytes of a log that are looked at.
-const LOG_BYTES_MAX: usize = 16 * 1024 * 1024;
+const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A running adapter, in a process group of its own; killed when it is dropped.
 pub struct Process {
@@ -82,9 +83,12 @@ impl Process {
 
     /// What it has printed.
     pub fn log(&self) -> String {
-        let bytes = std::fs::read(&self.log).unwrap_or_default();
-        let end = bytes.len().min(LOG_BYTES_MAX);
-        String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+        let mut bytes = Vec::new();
+        let read = File::open(&self.log).and_then(|log| log.take(LOG_BYTES_MAX).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(cause) => format!("its log cannot be read: {cause}"),
+        }
     }
 
     fn signal(&self, signal: Signal) {

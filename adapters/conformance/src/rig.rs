@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::Trouble;
 use crate::brake::Brake;
 use crate::effects::Effects;
@@ -15,6 +17,9 @@ use crate::identity::Identity;
 use crate::manifest::{self, Fault, Manifest, Named, Values};
 use crate::parcel::Letter;
 use crate::process::{self, Process};
+
+/// A step that gets on, piece by piece, may take so many times the patience with one that does not.
+const PATIENCE_TIMES_MAX: u32 = 30;
 
 /// Why a point is not passed, in words for the adapter's author.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -191,15 +196,35 @@ impl Rig {
         what: &str,
         mut ready: impl FnMut(&mut State) -> Option<T>,
     ) -> Result<T, Finding> {
-        let found = tokio::select! {
-            biased;
-            found = self.stage.wait(within, &mut ready) => found,
-            () = self.end() => self.stage.change(&mut ready),
+        let begun = Instant::now();
+        let (mut until, latest) = (begun + within, begun + within * PATIENCE_TIMES_MAX);
+        let mut look = |state: &mut State| match state.broken() {
+            Some(what) => Some(Err(what.to_owned())),
+            None => ready(state).map(Ok),
         };
-        found.ok_or_else(|| match self.process.as_ref().and_then(Process::has_ended) {
-            Some(status) => self.finding(&format!("the adapter did not {what}: it ended with {status}")),
-            None => self.finding(&format!("the adapter did not {what} within {} s", within.as_secs_f32())),
-        })
+        loop {
+            let found = tokio::select! {
+                biased;
+                found = self.stage.wait(until.saturating_duration_since(Instant::now()), &mut look) => found,
+                () = self.end() => self.stage.change(&mut look),
+            };
+            match found {
+                Some(Ok(found)) => return Ok(found),
+                Some(Err(broken)) => return Err(self.finding(&broken)),
+                None => {}
+            }
+            if let Some(status) = self.process.as_ref().and_then(Process::has_ended) {
+                return Err(self.finding(&format!("the adapter did not {what}: it ended with {status}")));
+            }
+            // Who reads a large part gets on: patience is counted from the last piece.
+            let last_piece = self.stage.see(|state| state.last_piece);
+            let longer = last_piece.map_or(until, |piece| (piece + within).min(latest));
+            if longer <= until {
+                let seconds = begun.elapsed().as_secs_f32();
+                return Err(self.finding(&format!("the adapter did not {what} within {seconds:.0} s")));
+            }
+            until = longer;
+        }
     }
 
     /// Waits until a delivery is completed.
@@ -248,11 +273,11 @@ impl Rig {
     /// # Errors
     /// When it has none or more.
     pub async fn expect_one_effect(&self, id: &str) -> Result<(), Finding> {
-        let deadline = tokio::time::Instant::now() + self.manifest.patience();
+        let deadline = Instant::now() + self.manifest.patience();
         loop {
             match self.effects.count(id).await? {
                 1 => return Ok(()),
-                0 if tokio::time::Instant::now() < deadline => {}
+                0 if Instant::now() < deadline => {}
                 0 => {
                     return Err(self.finding("the delivery was completed and the system has nothing of it: it is lost"));
                 }
@@ -424,4 +449,51 @@ fn block(path: &std::path::Path, on: bool) -> Result<(), Trouble> {
 fn free_port() -> Result<u16, Trouble> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(Trouble::Network)?;
     listener.local_addr().map(|address| address.port()).map_err(Trouble::Network)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// A rig with a second of patience, and no process.
+    async fn rig(folder: &std::path::Path) -> Rig {
+        let text = "command = [\"x\"]\nstep_seconds = 1\n[effects]\nkind = \"folder\"\npath = \"{work}/out\"\n";
+        let file = folder.join("adapter-test.toml");
+        std::fs::write(&file, text).unwrap();
+        let manifest = Manifest::read(&file, &BTreeMap::new()).unwrap();
+        let identity = Identity::make(folder).unwrap();
+        Rig::new(Arc::new(manifest), Arc::new(identity), folder.join("point"), false).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_reads_piece_by_piece_is_waited_for_and_who_does_nothing_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let rig = rig(folder.path()).await;
+        let reads = async {
+            for _ in 0..8 {
+                rig.stage.gives_piece();
+                // The slow reader itself: twice the patience in all.
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            rig.stage.change(|state| state.calls.push(Call::Unknown));
+        };
+        let done = |state: &mut State| (!state.calls.is_empty()).then_some(());
+        let (waited, ()) = tokio::join!(rig.wait("go on", done), reads);
+        assert_eq!(waited, Ok(()));
+        let found = rig.wait("go on", |_| None::<()>).await.unwrap_err();
+        assert!(found.0.contains("did not go on within"), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn what_no_gateway_takes_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let rig = rig(folder.path()).await;
+        rig.stage.change(|state| state.calls.push(Call::Broken("Fail: code is \"\"".to_owned())));
+        let found = rig.wait("call Complete", |_| None::<()>).await.unwrap_err();
+        assert_eq!(found.0, "Fail: code is \"\"");
+    }
 }

@@ -69,8 +69,8 @@ def completes_before_doing():
     def do_once(self, delivery):
         return self.journal.get(delivery.id) or self.adapter.deliver(delivery)
 
-    def say_first(self, call, request):
-        SAY(self, call, request)
+    def say_first(self, call, request, delivery):
+        SAY(self, call, request, delivery)
         id = request.lease.delivery_id
         if id in prepared:
             os.rename(*prepared.pop(id))
@@ -142,7 +142,7 @@ def speaks_without_a_lease():
 
     def deaf(self, worker, leased):
         parse(self, worker, leased)
-        self.lost = Deaf()
+        self.lost, self.lease_seconds, self.until = Deaf(), float("inf"), float("inf")
     kit.Delivery.__init__ = deaf
     return Hello()
 
@@ -153,7 +153,7 @@ def swallows_refusals():
     def swallow(self, delivery, failed):
         if failed.retryable:
             return fail(self, delivery, failed)
-        self.say(self.stub.Complete, kit.wire.CompleteRequest(worker_id=self.id, lease=delivery.lease))
+        self.say(self.stub.Complete, kit.wire.CompleteRequest(worker_id=self.id, lease=delivery.lease), delivery)
     kit.Worker.fail = swallow
     return Hello()
 
@@ -201,6 +201,34 @@ def never_ends():
 
 def ends_at_once():
     kit.Worker.drain = lambda self: os._exit(0)
+    return Hello()
+
+
+def takes_more_while_it_drains():
+    """It ends as soon as nothing is at hand; until then it asks for more."""
+    begin = kit.Worker.__init__
+
+    class AtEase(threading.Event):
+        def __init__(self, worker):
+            super().__init__()
+            self.worker = worker
+
+        def is_set(self):
+            return super().is_set() and not self.worker.held
+
+    def begin_at_ease(self, adapter):
+        begin(self, adapter)
+        self.draining = AtEase(self)
+    kit.Worker.__init__, kit.WAIT_SECONDS = begin_at_ease, 1
+    return Hello()
+
+
+def speaks_on_two_lines():
+    def say(self, call, request, delivery):
+        if isinstance(request, kit.wire.FailRequest):
+            request.detail += "\n"
+        SAY(self, call, request, delivery)
+    kit.Worker.say = say
     return Hello()
 
 

@@ -31,7 +31,9 @@ class Hello:
 
     def collect(self):
         for path in sorted(self.into.glob("[!.]*")):
-            yield Submission(path.name, lambda: self.letter(path.read_text()), sent=path.unlink)
+            # A new file under an old name is another letter.
+            key = f"{path.name} {path.stat().st_mtime_ns}"
+            yield Submission(key, lambda: self.letter(path.read_text(encoding="utf-8")), sent=path.unlink)
 
     def letter(self, text):
         envelope = new_envelope(self.config["sender"], self.config["recipient"])

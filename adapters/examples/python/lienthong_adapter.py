@@ -36,6 +36,9 @@ BACK_OFF_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 30)
 CHUNK_BYTES = 256 * 1024
 BAD_CONFIGURATION = 78
 REMEMBERED = 100_000    # delivery ids
+NEEDED = ["GATEWAY", "ROOTS", "CERTIFICATE", "KEY", "QUEUE"]
+PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+BROKEN = (*PASSING, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED)
 
 
 class Refused(Exception):
@@ -59,7 +62,8 @@ class LeaseLost(Exception):
 
 
 class Submission:
-    """An envelope to send. `key` names it for ever, so that a repeat sends the same bytes; `sent()` is called when it is accepted."""
+    """An envelope to send. `key` names it for ever, so that a repeat sends the same bytes: another thing to send has another key.
+    `sent()` is called when it is accepted."""
 
     def __init__(self, key, envelope, files=(), sent=lambda: None):
         self.key, self.envelope, self.files, self.sent = key, envelope, files, sent
@@ -74,6 +78,8 @@ class Delivery:
         self.signed = leased.envelope.SerializeToString()
         self.envelope = envelope_pb2.Envelope.FromString(leased.envelope.envelope)
         self.lost = threading.Event()
+        self.lease_seconds = leased.lease_remaining.ToTimedelta().total_seconds() or float("inf")
+        self.until = time.monotonic() + self.lease_seconds
         self.lease = wire.LeaseReference(delivery_id=self.id, lease_token=leased.lease_token)
 
     def write_into(self, folder):
@@ -90,21 +96,29 @@ class Delivery:
 
     def copy_part(self, part, write):
         """Reads one part in pieces; raises Later when the bytes are not those of its digest."""
-        request = wire.DownloadPartRequest(worker_id=self._worker.id, lease=self.lease, sha256=part.sha256)
-        digest, size = hashlib.sha256(), 0
-        for piece in self._worker.stub.DownloadPart(request):
-            if self.lost.is_set():
-                raise LeaseLost()
-            size += len(piece.chunk)
-            if size > part.size:
+        digest, size, pause = hashlib.sha256(), 0, pauses()
+        while True:
+            before = size
+            request = wire.DownloadPartRequest(worker_id=self._worker.id, lease=self.lease, sha256=part.sha256, offset=size)
+            try:
+                for piece in self._worker.stub.DownloadPart(request):
+                    self.check_lease()
+                    size += len(piece.chunk)
+                    if size > part.size:
+                        break
+                    digest.update(piece.chunk)
+                    write(piece.chunk)
                 break
-            digest.update(piece.chunk)
-            write(piece.chunk)
+            except grpc.RpcError as error:
+                # A download that broke off goes on where it stopped, for as long as it gets on.
+                if size == before or error.code() not in BROKEN:
+                    raise
+                time.sleep(next(pause))
         self._worker.check_part(part, size, digest.digest())
 
     def check_lease(self):
-        """Raises LeaseLost when the lease is known to be gone; call it right before an effect."""
-        if self.lost.is_set():
+        """Raises LeaseLost when the lease is gone, by the gateway's word or by the clock; call it right before an effect."""
+        if self.lost.is_set() or time.monotonic() > self.until:
             raise LeaseLost()
 
 
@@ -113,10 +127,16 @@ class Journal:
 
     def __init__(self, path):
         self.path, self.lock = path, threading.Lock()
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        self.done = dict(line.split(" ", 1) for line in lines[-REMEMBERED:] if " " in line)
-        replace(path, "".join(f"{id} {reference}\n" for id, reference in self.done.items()).encode())
-        self.file = open(path, "ab")
+        # What a crash cut short, in the middle of a letter perhaps, is no line.
+        lines = [line.decode() for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
+        self.done = dict(line.split(" ", 1) for line in lines if " " in line)
+        self.write_anew()
+
+    def write_anew(self):
+        """The newest ids alone: the file never grows for ever."""
+        self.done = dict(list(self.done.items())[-REMEMBERED:])
+        replace(self.path, "".join(f"{id} {reference}\n" for id, reference in self.done.items()).encode())
+        self.file = open(self.path, "ab")
 
     def get(self, id):
         with self.lock:
@@ -128,11 +148,14 @@ class Journal:
             self.file.write(f"{id} {reference}\n".encode())
             self.file.flush()
             os.fsync(self.file.fileno())
+            if len(self.done) >= 2 * REMEMBERED:
+                self.file.close()
+                self.write_anew()
 
 
 class Worker:
     def __init__(self, adapter):
-        self.adapter, self.id = adapter, ""
+        self.adapter, self.id, self.not_taken = adapter, "", set()
         self.draining, self.held, self.lock = threading.Event(), {}, threading.Lock()
         self.queue = os.environ["LIENTHONG_QUEUE"]
         self.state = pathlib.Path(os.environ.get("LIENTHONG_STATE") or "state")
@@ -199,7 +222,7 @@ class Worker:
             queue=self.queue, instance=f"{socket.gethostname()[:100]}-{os.getpid()}",
             info=wire.AdapterInfo(name=self.adapter.name, version=self.adapter.version, protocol_versions=[1],
                                   capabilities=capabilities, config_schema=json.dumps(self.adapter.schema)),
-            problems=[wire.ConfigProblem(key=key, problem=problem) for key, problem in problems])
+            problems=[wire.ConfigProblem(key=short(key, 128), problem=short(problem, 512)) for key, problem in problems[:64]])
         for wait in pauses():
             try:
                 answer = self.stub.Register(request, timeout=10, wait_for_ready=True)
@@ -208,7 +231,7 @@ class Worker:
                 log(f"registered at the queue {self.queue}")
                 return True
             except grpc.RpcError as error:
-                log(f"cannot register: {error.code().name}")
+                log(f"cannot register: {error.code().name}: {error.details()}")
                 if self.draining.wait(wait):
                     return False
 
@@ -289,13 +312,13 @@ class Worker:
             return
         delivery.check_lease()
         request = wire.CompleteRequest(worker_id=self.id, lease=delivery.lease, reference=reference)
-        self.say(self.stub.Complete, request)
+        self.say(self.stub.Complete, request, delivery)
 
     def do_once(self, delivery):
         reference = self.journal.get(delivery.id)
         if reference is None:
             delivery.check_lease()
-            reference = str(self.adapter.deliver(delivery) or "").replace("\n", " ")[:128]
+            reference = short(str(self.adapter.deliver(delivery) or ""), 128)
             self.journal.add(delivery.id, reference)
         return reference
 
@@ -303,37 +326,48 @@ class Worker:
         delivery.check_lease()
         log(f"{delivery.id}: {failed.code}")
         request = wire.FailRequest(worker_id=self.id, lease=delivery.lease, code=failed.code,
-                                   detail=failed.detail[:400], retryable=failed.retryable)
+                                   detail=short(failed.detail, 512), retryable=failed.retryable)
         if failed.retry_after is not None:
             request.retry_after.FromMilliseconds(int(failed.retry_after * 1000))
-        self.say(self.stub.Fail, request)
+        self.say(self.stub.Fail, request, delivery)
 
-    def say(self, call, request):
+    def say(self, call, request, delivery):
         """Settles a lease. What cannot be said is no loss: the lease ends, and the delivery comes again under the same id."""
-        try:
-            call(request, timeout=60)
-        except grpc.RpcError as error:
-            log(f"{request.lease.delivery_id}: not settled: {error.code().name}")
+        for wait in pauses():
+            try:
+                call(request, timeout=60)
+                return
+            except grpc.RpcError as error:
+                log(f"{delivery.id}: not settled: {error.code().name}")
+                if error.code() not in PASSING or self.draining.wait(wait):
+                    return
+                delivery.check_lease()
 
     def check_part(self, part, size, digest):
         if size != part.size or digest != part.sha256:
             raise Later("PART_DAMAGED", "a part is not what its digest says")
 
     def keep_leases(self):
+        pause = self.heartbeat_seconds
         while True:
-            time.sleep(self.heartbeat_seconds)
+            time.sleep(pause)
+            pause = self.heartbeat_seconds
             with self.lock:
                 held = [delivery for same in self.held.values() for delivery in same if not delivery.lost.is_set()]
             if not held:
                 continue
-            request = wire.HeartbeatRequest(worker_id=self.id, leases=[delivery.lease for delivery in held])
+            request, asked = wire.HeartbeatRequest(worker_id=self.id, leases=[delivery.lease for delivery in held]), time.monotonic()
             try:
-                answer = self.stub.Heartbeat(request, timeout=self.heartbeat_seconds * 2)
+                answer = self.stub.Heartbeat(request, timeout=self.heartbeat_seconds)
             except grpc.RpcError as error:
                 log(f"no heartbeat: {error.code().name}")
+                # There is time for more than one before the leases end.
+                pause = self.heartbeat_seconds / 8
                 continue
             for delivery, verdict in zip(held, answer.leases):
-                if not verdict.held:
+                if verdict.held:
+                    delivery.until = asked + delivery.lease_seconds
+                else:
                     delivery.lost.set()
 
     # The other direction
@@ -343,12 +377,23 @@ class Worker:
         while not self.draining.is_set():
             try:
                 for submission in self.adapter.collect():
-                    self.send_one(submission)
+                    if submission.key not in self.not_taken:
+                        self.send_or_leave(submission)
                 pause = pauses()
                 self.draining.wait(0.2)
             except (grpc.RpcError, OSError, subprocess.SubprocessError) as error:
                 log(f"not submitted: {error.code().name if isinstance(error, grpc.RpcError) else type(error).__name__}")
                 self.draining.wait(next(pause))
+
+    def send_or_leave(self, submission):
+        """What the gateway refuses for good stays where it is until the next start; what comes after it does not wait for that."""
+        try:
+            self.send_one(submission)
+        except grpc.RpcError as error:
+            if error.code() in BROKEN or is_unknown(error):
+                raise
+            log(f"a submission is refused and left: {error.code().name}: {error.details()}")
+            self.not_taken.add(submission.key)
 
     def send_one(self, submission):
         sealed = self.state / ("sealed-" + hashlib.sha256(submission.key.encode()).hexdigest()[:32])
@@ -423,6 +468,12 @@ def sync(folder):
         os.close(descriptor)
 
 
+def short(text, most):
+    """On one line, and at most so many bytes: a gateway refuses more."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return line.encode()[:most].decode(errors="ignore")
+
+
 def is_unknown(error):
     if not isinstance(error, grpc.RpcError):
         return False
@@ -444,6 +495,10 @@ def log(text):
 
 def run(adapter):
     """Runs the adapter until SIGTERM and ends the process."""
+    missing = [f"LIENTHONG_{name}" for name in NEEDED if not os.environ.get(f"LIENTHONG_{name}")]
+    if missing:
+        log(f"not set in the environment: {', '.join(missing)}; the gateway's operator gives them to you")
+        sys.exit(BAD_CONFIGURATION)
     code = Worker(adapter).run()
     sys.stderr.flush()
     # The threads that wait for the gateway have nothing more to say.

@@ -3,8 +3,12 @@
 import pathlib
 import sys
 
-from grpc_tools import protoc
-import grpc_tools
+try:
+    from grpc_tools import protoc
+    import grpc_tools
+except ImportError:
+    sys.exit(f"{sys.executable} has no grpcio-tools: python3 -m venv venv && venv/bin/pip install -r requirements.txt, "
+             "then lienthong adapter test --set python=venv/bin/python")
 
 proto = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "proto").resolve()
 stubs = pathlib.Path(__file__).resolve().parent / "stubs"

@@ -13,6 +13,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::stage::{Call, Stage, Standing, State};
+use super::words::Words;
 use crate::brake::Brake;
 use crate::effects::Effects;
 use crate::identity::{GATEWAY, Identity, RECIPIENT};
@@ -22,6 +23,8 @@ pub const QUEUE: &str = "conformance";
 
 const WAIT_MAX: Duration = Duration::from_secs(50);
 const LEASES_MAX: usize = 64;
+/// As every gateway: a worker that has its hands full is heard of by this.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(30);
 
 /// The gateway's side of the calls.
 #[derive(Clone)]
@@ -54,6 +57,11 @@ impl Door {
         self.stage.change(|state| state.calls.push(Call::Broken(what.clone())));
         Status::invalid_argument(what)
     }
+
+    /// Refuses what every gateway refuses.
+    fn check(&self, words: &[Words<'_>]) -> Result<(), Status> {
+        words.iter().find_map(Words::fault).map_or(Ok(()), |fault| Err(self.broken(fault)))
+    }
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -80,12 +88,16 @@ impl AdapterService for Door {
         if request.queue != QUEUE {
             return Err(self.broken(format!("Register names the queue {:?}, not LIENTHONG_QUEUE", request.queue)));
         }
+        self.check(&Words::of_registration(&request))?;
         let (worker_id, lease_time) = self.stage.change(|state| {
             let worker = state.welcome();
             state.calls.push(Call::Register(Box::new(request)));
             (worker, state.lease_time)
         });
-        Ok(Response::new(v1::RegisterResponse { worker_id, heartbeat_every: duration(lease_time / 3) }))
+        Ok(Response::new(v1::RegisterResponse {
+            worker_id,
+            heartbeat_every: duration((lease_time / 3).min(HEARTBEAT_MAX)),
+        }))
     }
 
     async fn lease(&self, request: Request<v1::LeaseRequest>) -> Answer<v1::LeaseResponse> {
@@ -117,18 +129,21 @@ impl AdapterService for Door {
     async fn heartbeat(&self, request: Request<v1::HeartbeatRequest>) -> Answer<v1::HeartbeatResponse> {
         let request = request.into_inner();
         if request.leases.len() > LEASES_MAX {
-            return Err(self.broken(format!("Heartbeat names {} leases", request.leases.len())));
+            return Err(
+                self.broken(format!("Heartbeat names {} leases; {LEASES_MAX} are allowed", request.leases.len()))
+            );
         }
+        self.check(&Words::of_health("Heartbeat", request.health.as_ref()))?;
         let leases = self.known(&request.worker_id, |state| {
             let mut verdicts = Vec::new();
             for lease in &request.leases {
                 let held = state.extend(lease);
                 state.calls.push(Call::Heartbeat { id: lease.delivery_id.clone(), held });
-                let until = crate::identity::now_seconds().saturating_add_unsigned(state.lease_time.as_secs());
+                let until = crate::parcel::moment_after(state.lease_time);
                 verdicts.push(v1::LeaseVerdict {
                     delivery_id: lease.delivery_id.clone(),
                     held,
-                    lease_expires_at: held.then(|| crate::parcel::timestamp(until)),
+                    lease_expires_at: held.then_some(until),
                 });
             }
             verdicts
@@ -140,6 +155,7 @@ impl AdapterService for Door {
         let request = request.into_inner();
         let lease = request.lease.unwrap_or_default();
         let id = lease.delivery_id.clone();
+        self.check(&[Words::text("Complete", "reference", &request.reference, 128)])?;
         // Before it is answered: what Complete says has to be true already.
         let effects = self.effects.count(&id).await.unwrap_or_default();
         self.known(&request.worker_id, |state| {
@@ -164,6 +180,7 @@ impl AdapterService for Door {
         let request = request.into_inner();
         let lease = request.lease.clone().unwrap_or_default();
         let id = lease.delivery_id.clone();
+        self.check(&[Words::code("Fail", "code", &request.code), Words::text("Fail", "detail", &request.detail, 512)])?;
         let answer = self.known(&request.worker_id, |state| {
             let current = state.holds(&lease);
             if current {
@@ -188,12 +205,13 @@ impl AdapterService for Door {
         let Some((body, damaged)) = found else {
             return Err(Status::failed_precondition("the lease does not hold, or its envelope names no such part"));
         };
-        let brake = self.brake.clone();
+        let (brake, stage) = (self.brake.clone(), self.stage.clone());
         let pieces = futures::stream::iter(body.pieces(request.offset).enumerate());
         let stream = futures::StreamExt::then(pieces, move |(number, piece)| {
-            let brake = brake.clone();
+            let (brake, stage) = (brake.clone(), stage.clone());
             async move {
                 brake.released().await;
+                stage.gives_piece();
                 let chunk = if damaged && number == 0 { damage(&piece) } else { piece };
                 Ok(v1::DownloadPartResponse { chunk })
             }
@@ -269,6 +287,7 @@ impl AdapterService for Door {
 
     async fn report_status(&self, request: Request<v1::ReportStatusRequest>) -> Answer<v1::ReportStatusResponse> {
         let request = request.into_inner();
+        self.check(&Words::of_health("ReportStatus", request.health.as_ref()))?;
         self.known(&request.worker_id, |state| {
             if request.phase() == v1::WorkerPhase::Leaving {
                 state.forget(&request.worker_id);

@@ -34,6 +34,8 @@ pub struct State {
     pub answers_to_lose: u32,
     /// Effects that were there when each Complete came: (delivery, effects).
     pub effects_at_complete: Vec<(String, usize)>,
+    /// When a piece of a part was given last: large ones take their time.
+    pub last_piece: Option<Instant>,
     rows: BTreeMap<String, Row>,
     order: Vec<String>,
     workers: BTreeSet<String>,
@@ -133,7 +135,8 @@ pub enum Call {
 impl Default for Stage {
     fn default() -> Self {
         let state = State {
-            lease_time: Duration::from_secs(20),
+            // Longer than any point waits: a lease runs out only where the point is about that, however slow the machine is.
+            lease_time: Duration::from_secs(3_600),
             calls: Vec::new(),
             hold_completes: false,
             lost: BTreeSet::new(),
@@ -141,6 +144,7 @@ impl Default for Stage {
             damaged: BTreeSet::new(),
             answers_to_lose: 0,
             effects_at_complete: Vec::new(),
+            last_piece: None,
             rows: BTreeMap::new(),
             order: Vec::new(),
             workers: BTreeSet::new(),
@@ -167,6 +171,11 @@ impl Stage {
         let mut state = self.lock();
         state.expire();
         see(&state)
+    }
+
+    /// A piece of a part is on its way: nobody who waits has to look again for that.
+    pub fn gives_piece(&self) {
+        self.lock().last_piece = Some(Instant::now());
     }
 
     /// Waits until `ready` gives something; `None` after `within`.
@@ -218,6 +227,14 @@ impl State {
     /// How a delivery stands.
     pub fn standing(&self, id: &str) -> Option<&Standing> {
         self.rows.get(id).map(|row| &row.standing)
+    }
+
+    /// The first call that the contract forbids.
+    pub fn broken(&self) -> Option<&str> {
+        self.calls.iter().find_map(|call| match call {
+            Call::Broken(what) => Some(what.as_str()),
+            _ => None,
+        })
     }
 
     /// Number of the last attempt.
@@ -363,11 +380,10 @@ impl State {
 
 fn leased(parcel: &Parcel, attempt: u32, token: Vec<u8>, lease_time: Duration) -> v1::LeasedDelivery {
     let remaining = prost_types::Duration::try_from(lease_time).unwrap_or_default();
-    let until = crate::identity::now_seconds().saturating_add(remaining.seconds);
     v1::LeasedDelivery {
         delivery_id: parcel.id.clone(),
         lease_token: token.into(),
-        lease_expires_at: Some(crate::parcel::timestamp(until)),
+        lease_expires_at: Some(crate::parcel::moment_after(lease_time)),
         lease_remaining: Some(remaining),
         attempt,
         recipient: crate::identity::RECIPIENT.to_owned(),

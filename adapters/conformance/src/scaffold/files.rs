@@ -50,13 +50,6 @@ pub const JAVA: &[Template] = &[
     example!("java", ".gitignore"),
 ];
 
-/// The wire.
-pub const PROTO: &[Template] = &[
-    proto!("adapter.proto"),
-    proto!("directory.proto"),
-    proto!("envelope.proto"),
-    proto!("operate.proto"),
-    proto!("receipt.proto"),
-    proto!("relay.proto"),
-    proto!("submit.proto"),
-];
+/// The wire, as far as an adapter speaks it: the door of the workers, and what that stands on.
+pub const PROTO: &[Template] =
+    &[proto!("adapter.proto"), proto!("envelope.proto"), proto!("receipt.proto"), proto!("submit.proto")];

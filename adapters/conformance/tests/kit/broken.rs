@@ -68,6 +68,8 @@ broken! {
     one_that_takes_more_than_it_has_room_for: "takes-all-it-gets" fails at ["back-pressure"];
     one_that_does_not_end: "never-ends" fails at ["drain"];
     one_that_drops_its_work_at_the_signal: "ends-at-once" fails at ["drain"];
+    one_that_takes_more_while_it_drains: "takes-more-while-it-drains" fails at ["drain"];
+    one_that_speaks_on_two_lines: "speaks-on-two-lines" fails at ["permanent", "retryable", "payloads", "secrets"];
     one_that_tells_everything: "tells-everything" fails at ["secrets"];
     one_that_ends_when_the_gateway_is_away: "ends-when-the-gateway-is-away" fails at ["reconnect"];
 }

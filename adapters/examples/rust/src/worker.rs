@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use adapters_sdk::settings::Settings;
-use adapters_sdk::worker::{Effect, WorkerError, WorkerInfo, WorkerSettings, asked_to_end, run_kind};
+use adapters_sdk::worker::{Effect, WorkerError, WorkerInfo, WorkerSettings, asked_to_end, refuse, run_kind};
 use adapters_sdk::{Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, PrepareContext, Prepared};
 use tokio::io::AsyncWriteExt as _;
 
@@ -27,13 +27,16 @@ where
 
 async fn try_run(kind: &dyn AdapterKind) -> Result<(), WorkerError> {
     let settings = WorkerSettings::from_environment().map_err(WorkerError::Misconfigured)?;
-    let table = read_configuration().map_err(|fault| WorkerError::Misconfigured(vec![fault]))?;
     let info = WorkerInfo {
         name: kind.name().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         config_schema: String::new(),
         submits: false,
         effect: Effect::Once,
+    };
+    let table = match read_configuration() {
+        Ok(table) => table,
+        Err(fault) => return Err(refuse(&settings, &info, vec![fault]).await),
     };
     run_kind(kind, &table, PathBuf::from("."), settings, info, asked_to_end()).await
 }

@@ -14,8 +14,8 @@ final class Journal {
     private final FileOutputStream file;
 
     Journal(Path path) throws IOException {
-        String text = Files.exists(path) ? Files.readString(path) : "";
-        // A line that a crash has cut off is no line.
+        // A line that a crash has cut off, in the middle of a letter perhaps, is no line.
+        String text = Files.exists(path) ? new String(Files.readAllBytes(path), StandardCharsets.UTF_8) : "";
         text.substring(0, text.lastIndexOf('\n') + 1).lines().map(line -> line.split(" ", 2))
             .filter(words -> words.length == 2).forEach(words -> done.put(words[0], words[1]));
         boolean cut = !text.isEmpty() && !text.endsWith("\n");

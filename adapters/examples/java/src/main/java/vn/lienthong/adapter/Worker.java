@@ -52,6 +52,7 @@ public final class Worker {
     private final Map<Delivery, Boolean> held = new ConcurrentHashMap<>();
     private final Semaphore room = new Semaphore(ROOM);
     private final ExecutorService pool = Executors.newFixedThreadPool(ROOM);
+    private final CountDownLatch asked = new CountDownLatch(1);
     private final CountDownLatch ended = new CountDownLatch(1);
     private volatile boolean draining;
     private volatile java.util.concurrent.Future<LeaseResponse> waiting;
@@ -108,6 +109,7 @@ public final class Worker {
 
     private void drain() {
         draining = true;
+        asked.countDown();
         var call = waiting;
         if (call != null) call.cancel(true);
         try {
@@ -133,7 +135,8 @@ public final class Worker {
             .setConfigSchema(adapter.schema()).build();
         RegisterRequest.Builder request = RegisterRequest.newBuilder().setQueue(environment("LIENTHONG_QUEUE")).setInfo(info)
             .setInstance("java-" + ProcessHandle.current().pid());
-        problems.forEach((key, problem) -> request.addProblems(ConfigProblem.newBuilder().setKey(key).setProblem(problem)));
+        problems.forEach((key, problem) -> request.addProblems(
+            ConfigProblem.newBuilder().setKey(brief(key, 128)).setProblem(brief(problem, 512))));
         for (int attempt = 0; !draining; attempt++) {
             try {
                 RegisterResponse answer = stub.withDeadlineAfter(30, TimeUnit.SECONDS).withWaitForReady().register(request.build());
@@ -143,7 +146,7 @@ public final class Worker {
                 log("registered");
                 return;
             } catch (StatusRuntimeException error) {
-                log("cannot register: " + error.getStatus().getCode());
+                log("cannot register: " + error.getStatus().getCode() + ": " + error.getStatus().getDescription());
                 pause(attempt);
             }
         }
@@ -202,13 +205,12 @@ public final class Worker {
         try {
             String reference = doOnce(delivery);
             delivery.checkLease();
-            stub.withDeadlineAfter(60, TimeUnit.SECONDS).complete(
-                CompleteRequest.newBuilder().setWorkerId(id).setLease(delivery.lease()).setReference(reference).build());
+            complete(delivery, reference);
             return;
         } catch (LeaseLost lost) {
             throw lost;
         } catch (Failed error) {
-            failed.setCode(error.code).setDetail(error.getMessage()).setRetryable(error.retryable);
+            failed.setCode(error.code).setDetail(brief(String.valueOf(error.getMessage()), 512)).setRetryable(error.retryable);
         } catch (StatusRuntimeException error) {
             failed.setCode("GATEWAY_CALL").setDetail(error.getStatus().getCode().toString());
         } catch (Exception error) {
@@ -219,11 +221,21 @@ public final class Worker {
         stub.withDeadlineAfter(60, TimeUnit.SECONDS).fail(failed.build());
     }
 
+    /** What cannot be said is no loss: the lease ends, and the delivery comes again under the same id. */
+    private void complete(Delivery delivery, String reference) {
+        try {
+            stub.withDeadlineAfter(60, TimeUnit.SECONDS).complete(
+                CompleteRequest.newBuilder().setWorkerId(id).setLease(delivery.lease()).setReference(reference).build());
+        } catch (StatusRuntimeException error) {
+            log(delivery.id() + ": not settled: " + error.getStatus().getCode());
+        }
+    }
+
     private String doOnce(Delivery delivery) throws Exception {
         String reference = journal.get(delivery.id());
         if (reference == null) {
             delivery.checkLease();
-            reference = String.valueOf(adapter.deliver(delivery)).replace('\n', ' ');
+            reference = brief(String.valueOf(adapter.deliver(delivery)), 128);
             journal.add(delivery.id(), reference);
         }
         return reference;
@@ -238,7 +250,7 @@ public final class Worker {
                 HeartbeatRequest.Builder request = HeartbeatRequest.newBuilder().setWorkerId(id);
                 now.forEach(delivery -> request.addLeases(delivery.lease()));
                 HeartbeatResponse answer =
-                    stub.withDeadlineAfter(2 * heartbeatMilliseconds, TimeUnit.MILLISECONDS).heartbeat(request.build());
+                    stub.withDeadlineAfter(heartbeatMilliseconds, TimeUnit.MILLISECONDS).heartbeat(request.build());
                 for (int index = 0; index < Math.min(now.size(), answer.getLeasesCount()); index++) {
                     if (!answer.getLeases(index).getHeld()) now.get(index).lose();
                 }
@@ -255,8 +267,21 @@ public final class Worker {
         return details != null && new String(details, StandardCharsets.ISO_8859_1).contains("WORKER_UNKNOWN");
     }
 
-    private static void pause(int failures) throws InterruptedException {
-        Thread.sleep(BACK_OFF_MILLISECONDS[Math.min(failures, BACK_OFF_MILLISECONDS.length - 1)]);
+    private void pause(int failures) throws InterruptedException {
+        asked.await(BACK_OFF_MILLISECONDS[Math.min(failures, BACK_OFF_MILLISECONDS.length - 1)], TimeUnit.MILLISECONDS);
+    }
+
+    /** On one line, and at most so many bytes: a gateway refuses more. */
+    private static String brief(String text, int most) {
+        StringBuilder line = new StringBuilder();
+        int bytes = 0;
+        for (int letter : text.codePoints().toArray()) {
+            int shown = Character.isISOControl(letter) ? ' ' : letter;
+            bytes += Character.toString(shown).getBytes(StandardCharsets.UTF_8).length;
+            if (bytes > most) break;
+            line.appendCodePoint(shown);
+        }
+        return line.toString();
     }
 
     private static String environment(String name) {
