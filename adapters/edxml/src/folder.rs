@@ -48,10 +48,13 @@ pub(crate) struct DropFolder {
     lanes: Arc<[Mutex<()>; LANES]>,
 }
 
+/// Size and time of the last change: another file under the same name has others.
+type Look = (u64, Option<SystemTime>);
+
 /// What the files looked like at the last look.
 #[derive(Default)]
 struct Watch {
-    seen: HashMap<PathBuf, (u64, Option<SystemTime>)>,
+    seen: HashMap<PathBuf, Look>,
     /// Files that wait for a person, and were told of.
     waiting: HashSet<PathBuf>,
     paused_until: Option<Timestamp>,
@@ -141,7 +144,7 @@ impl DropFolder {
             if !is_same || watch.paused_until.is_some_and(|until| door.now() < until) {
                 continue;
             }
-            match self.take(&file, door).await {
+            match self.take(&file, (size, modified), door).await {
                 Ok(None) => {}
                 Ok(Some(pause)) => watch.paused_until = Some(door.now().plus(pause)),
                 // A file of its own that cannot be read or moved now does not stop the others, and is told of once.
@@ -157,26 +160,28 @@ impl DropFolder {
     }
 
     /// Brings one file in. How long to wait when the gateway is busy.
-    async fn take(&self, file: &Path, door: &dyn Door) -> Result<Option<Duration>, AdapterError> {
+    async fn take(&self, file: &Path, look: Look, door: &dyn Door) -> Result<Option<Duration>, AdapterError> {
         let (path, bytes_max) = (file.to_owned(), self.intake.limits.package_bytes_max);
         let Some(bytes) = disk::run(move || disk::read(&path, bytes_max)).await?? else {
             let fault = Fault::new(Defect::PackageTooLarge, format!("more than {bytes_max} bytes"));
-            return self.put_away(file, None, quarantine::of_fault(&fault)).await;
+            return self.put_away(file, look, None, quarantine::of_fault(&fault)).await;
         };
         let bytes = Bytes::from(bytes);
         match self.intake.bring(bytes.clone(), None, door).await? {
             Ok(done) => {
                 let to = self.path.join("sent").join(format!("{}-{}.edxml", stem(file), &done.envelope_id[..8]));
                 let from = file.to_owned();
-                disk::run(move || disk::rename(&from, &to)).await??;
+                disk::run(move || carry(&from, look, &to)).await??;
                 Ok(None)
             }
             Err(NotIn::Busy(refusal)) => {
                 tracing::info!(reason = %refusal.reason, "the gateway does not take submissions now");
                 Ok(Some(refusal.retry_after.unwrap_or(PAUSE)))
             }
-            Err(NotIn::Defect(fault)) => self.put_away(file, Some(bytes), quarantine::of_fault(&fault)).await,
-            Err(NotIn::Refused(refusal)) => self.put_away(file, Some(bytes), quarantine::of_refusal(&refusal)).await,
+            Err(NotIn::Defect(fault)) => self.put_away(file, look, Some(bytes), quarantine::of_fault(&fault)).await,
+            Err(NotIn::Refused(refusal)) => {
+                self.put_away(file, look, Some(bytes), quarantine::of_refusal(&refusal)).await
+            }
         }
     }
 
@@ -184,6 +189,7 @@ impl DropFolder {
     async fn put_away(
         &self,
         file: &Path,
+        look: Look,
         bytes: Option<Bytes>,
         reason: String,
     ) -> Result<Option<Duration>, AdapterError> {
@@ -191,9 +197,11 @@ impl DropFolder {
         disk::run(move || match bytes {
             Some(bytes) => {
                 quarantine.keep(&stem(&file), &bytes, &reason)?;
-                fs::remove_file(&file).map_err(disk::at(&file))?;
-                disk::sync_folder(&path.join("outgoing"))
+                let aside = path.join("quarantine").join(format!("{}.aside", uuid::Uuid::new_v4().simple()));
+                carry(&file, look, &aside)?;
+                if aside.exists() { fs::remove_file(&aside).map_err(disk::at(&aside)) } else { Ok(()) }
             }
+            None if look_at(&file)? != look => Ok(()),
             None => quarantine.take_over(&file, &stem(&file), &reason),
         })
         .await??;
@@ -224,6 +232,25 @@ fn scan(folder: &Path, files_max: usize) -> Result<Vec<(PathBuf, u64, Option<Sys
     }
     files.sort();
     Ok(files)
+}
+
+/// Moves a file that was dealt with. What was dropped under its name meanwhile stays, or goes back, and is taken at the next looks.
+fn carry(file: &Path, look: Look, to: &Path) -> Result<(), AdapterError> {
+    if look_at(file)? != look {
+        return Ok(());
+    }
+    disk::rename(file, to)?;
+    disk::sync_folder(file.parent().unwrap_or(file))?;
+    if look_at(to)? == look {
+        return Ok(());
+    }
+    let other = || file.with_file_name(format!("{}-{}.edxml", stem(file), uuid::Uuid::new_v4().simple()));
+    disk::rename(to, &if file.exists() { other() } else { file.to_owned() })
+}
+
+fn look_at(file: &Path) -> Result<Look, AdapterError> {
+    let metadata = fs::symlink_metadata(file).map_err(disk::at(file))?;
+    Ok((metadata.len(), metadata.modified().ok()))
 }
 
 /// The name without its ending, cut so that what is put behind it still fits into a file name.
@@ -318,6 +345,19 @@ mod tests {
         assert_eq!(scan(folder.path(), 3).unwrap().len(), 1);
         (0..5).for_each(|number| write(format!("{number}.edxml")));
         assert_eq!(scan(folder.path(), 3).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_was_dropped_meanwhile_under_the_same_name_is_not_moved_away_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, to) = (folder.path().join("a.edxml"), folder.path().join("moved.edxml"));
+        std::fs::write(&file, "first").unwrap();
+        let look = look_at(&file).unwrap();
+        std::fs::write(&file, "the second").unwrap();
+        carry(&file, look, &to).unwrap();
+        assert!(!to.exists() && std::fs::read(&file).unwrap() == b"the second");
+        carry(&file, look_at(&file).unwrap(), &to).unwrap();
+        assert!(!file.exists() && std::fs::read(&to).unwrap() == b"the second");
     }
 
     #[test]
