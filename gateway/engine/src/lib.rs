@@ -5,6 +5,7 @@
 //! room: [`worker`] decides what is walked next ([`schedule`] is fair, [`gate`] closes what does not answer, [`retry`] spreads the waits);
 //! [`sweep`] tidies; [`operate`] is what a person sees and moves; [`trust`], [`clock`] and [`entropy`] are arguments.
 
+mod account;
 pub mod audit;
 pub mod bulk;
 pub mod clock;
@@ -62,7 +63,7 @@ use crate::lane::{Destination, Party};
 use crate::metrics::Metrics;
 use crate::operate::Operate;
 use crate::quota::QuotaBook;
-use crate::refusals::{RefusalRecord, Refusals};
+use crate::refusals::Refusals;
 use crate::settings::Settings;
 use crate::steps::{accept, deliver, receipt, repeat, route, store, verify};
 use crate::trust::TrustHolder;
@@ -352,47 +353,6 @@ impl Core {
             }
         }
         sign
-    }
-
-    fn account(&self, submission: &Submission, began: Timestamp, result: &Result<Accepted, Refusal>) {
-        match result {
-            Ok(accepted) => {
-                let took = self.clock.steady().since(began);
-                self.door_trouble.accepted(&accepted.key.sender);
-                self.tally.count_accepted(took);
-                self.metrics.accepted(accept::hop_kind(&submission.hop), accepted.duplicate, took);
-                self.events.tell(accepted.seq);
-            }
-            Err(refusal) => {
-                tracing::info!(hop = %submission.hop, reason = %refusal.reason, field = %refusal.field, "refused a submission");
-                self.metrics.refused(refusal.reason);
-                self.remember_trouble(submission, refusal.reason);
-                self.refusals.remember(RefusalRecord {
-                    at: self.clock.now(),
-                    hop: submission.hop.to_string(),
-                    reason: refusal.reason,
-                    field: refusal.field.clone(),
-                    envelope_id: verify::claimed_id(submission),
-                });
-            }
-        }
-    }
-
-    /// A sender that a system of its own brings, and that is turned away for its trust. Of others, who claims to be the sender proves nothing.
-    fn remember_trouble(&self, submission: &Submission, reason: gateway_model::Reason) {
-        let Hop::System(system) = &submission.hop else { return };
-        if gateway_model::Cause::of_trust(reason).is_none() {
-            return;
-        }
-        let Some(snapshot) = self.trust.current() else { return };
-        let directory = snapshot.directory();
-        let Some(system) = directory.system(system) else { return };
-        let now = self.clock.now();
-        let claimed = verify::claimed_sender(submission);
-        let claimed = claimed.and_then(|name| Some(directory.agency_named_at(&name, now)?.id.clone()));
-        if let Some(sender) = claimed.filter(|sender| system.speaks_for.contains(sender)) {
-            self.door_trouble.refused(sender, reason, now);
-        }
     }
 
     /// When an agency works: by the directory in force, or by the usual hours.

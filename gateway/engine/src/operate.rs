@@ -1,31 +1,28 @@
 //! What a person sees and moves. Every action is a leaf of the evidence log: who, what, why.
+//!
+//! Here is what is kept of envelopes and how the gateway is; what is stuck and who answers is in `look.rs`, moving one delivery in
+//! `moves.rs`; pauses, plans and the audit have rooms of their own.
+
+mod look;
+mod moves;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters_sdk::{Absence, Health};
-use gateway_evidence::{ActKind, Event, EventKind, Receipt};
-use gateway_model::id::{AgencyId, DeliveryId, EnvelopeId, EnvelopeKey, GatewayId, OperatorId};
-use gateway_model::state::{DeliveryState, DeliveryStatus};
+use gateway_evidence::{ActKind, Receipt};
+use gateway_model::id::{EnvelopeId, EnvelopeKey, OperatorId};
 use gateway_model::{Reason, Refusal, Timestamp, limits};
 use gateway_store::Pressure;
-use gateway_store::backlog::LaneLoad;
-use gateway_store::change::Change;
-use gateway_store::claim::{Lane, ReturnWhat};
 use gateway_store::mark::Mark;
 use gateway_store::query::{Counts, Page, Query};
 use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EventRow};
 
 use crate::Core;
 use crate::gate::ClosedGate;
-use crate::incident::Incident;
-use crate::lane::{Destination, Party, Place};
-use crate::pause::{Pausable, Pause};
-use crate::pick_up;
-use crate::refusals::RefusalRecord;
 use crate::steps::store::store_refusal;
-use crate::stuck::{Board, GroupKey};
-use crate::sweep::way_now;
+
+pub use look::Contact;
+pub use moves::Action;
 
 /// Events shown in one timeline.
 pub const TIMELINE_EVENTS_MAX: usize = 4_096;
@@ -65,17 +62,6 @@ pub struct Timeline {
     pub cut: bool,
 }
 
-/// What a person does to a delivery.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Action {
-    /// Who.
-    pub operator: OperatorId,
-    /// To which delivery.
-    pub delivery: DeliveryId,
-    /// Why, in words; written into the audit. At most 8 KiB.
-    pub note: String,
-}
-
 /// How the gateway is.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -97,17 +83,6 @@ pub struct Status {
     pub started_at: Timestamp,
     /// Of the newest acknowledgements, 99 of 100 took at most this.
     pub acknowledge_p99: Duration,
-}
-
-/// How it goes with a party, by the wall clock.
-#[derive(Clone, Debug)]
-pub struct Contact {
-    /// Its gate, when it does not answer.
-    pub closed: Option<ClosedGate>,
-    /// Its last answer since the start.
-    pub answered_at: Option<Timestamp>,
-    /// Why what waits for it is not picked up.
-    pub absence: Option<Absence>,
 }
 
 impl Operate {
@@ -180,143 +155,6 @@ impl Operate {
         Ok(found)
     }
 
-    /// Tries a waiting delivery now, or a forwarded one again; its destination too, when that is closed.
-    ///
-    /// # Errors
-    /// [`Reason::StateNotAllowed`], [`Reason::NotFound`], [`Reason::RequestMalformed`], [`Reason::StoreUnavailable`].
-    pub async fn retry(&self, action: &Action) -> Result<DeliveryRow, Refusal> {
-        let row = self.find(action).await?;
-        let lane = match Place::of(&row.delivery.lane) {
-            Some(Place { destination: Destination::Awaiting(next), priority, sender: Some(sender), .. }) => {
-                Some(Destination::Gateway(next).lane(priority, &sender))
-            }
-            _ => None,
-        };
-        let to = DeliveryState::Waiting { due: self.engine.clock.steady(), reason: row.delivery.state.reason() };
-        let expect = vec![DeliveryStatus::Waiting, DeliveryStatus::Forwarded];
-        let change = Change { expect, to, lane, ..self.change(action, &row, EventKind::Retried, None) };
-        self.try_destination(&row);
-        self.apply(&row, change).await
-    }
-
-    /// Stops a waiting delivery until it is released.
-    ///
-    /// # Errors
-    /// As [`Operate::retry`].
-    pub async fn hold(&self, action: &Action) -> Result<DeliveryRow, Refusal> {
-        let row = self.find(action).await?;
-        let reason = Reason::HeldByOperator;
-        let (expect, to) = (vec![DeliveryStatus::Waiting], DeliveryState::Held { reason });
-        let change = Change { expect, to, ..self.change(action, &row, EventKind::Held, Some(reason)) };
-        self.apply(&row, change).await
-    }
-
-    /// Lets a held delivery go on, by the way that the directory knows now.
-    ///
-    /// # Errors
-    /// As [`Operate::retry`]; [`Reason::RouteMissing`] when there is no way: it would be held again at once.
-    pub async fn release(&self, action: &Action) -> Result<DeliveryRow, Refusal> {
-        let row = self.find(action).await?;
-        let snapshot = self.engine.trust.usable(self.engine.clock.now())?;
-        let (serving, to) = way_now(&self.engine, snapshot.directory(), &row).ok_or(Reason::RouteMissing)?;
-        let envelope = &row.envelope;
-        let lane = Some(to.lane(envelope.header.priority, &envelope.key.sender));
-        // Whoever releases what was held for its trust has looked at it: the walk does not hold it for the same again.
-        let reason = row.delivery.state.reason().filter(|reason| *reason == Reason::TrustChanged);
-        let state = DeliveryState::Waiting { due: self.engine.clock.steady(), reason };
-        let (expect, serving) = (vec![DeliveryStatus::Held], Some(serving));
-        let change =
-            Change { expect, to: state, lane, serving, ..self.change(action, &row, EventKind::Released, None) };
-        self.apply(&row, change).await
-    }
-
-    /// Gives a waiting or held delivery back to its sender. Final.
-    ///
-    /// # Errors
-    /// As [`Operate::retry`].
-    pub async fn give_back(&self, action: &Action) -> Result<DeliveryRow, Refusal> {
-        let row = self.find(action).await?;
-        let expect = vec![DeliveryStatus::Waiting, DeliveryStatus::Held];
-        let reason = Some(Reason::ReturnedByOperator);
-        let change =
-            Change { expect, to: DeliveryState::Returned, ..self.change(action, &row, EventKind::Returned, reason) };
-        self.apply(&row, change).await
-    }
-
-    /// Sends a waiting or held delivery by a neighbour of this gateway that the directory would not choose now.
-    ///
-    /// # Errors
-    /// As [`Operate::retry`]; [`Reason::RouteMissing`] when `via` is no neighbour; [`Reason::RouteLoop`] when it has had the envelope.
-    pub async fn reroute(&self, action: &Action, via: &GatewayId) -> Result<DeliveryRow, Refusal> {
-        let row = self.find(action).await?;
-        let snapshot = self.engine.trust.usable(self.engine.clock.now())?;
-        let refuse = |reason: Reason| Refusal::new(reason).at("via").saw(via.to_string());
-        if !snapshot.directory().are_neighbours(&self.engine.gateway, via) {
-            return Err(refuse(Reason::RouteMissing));
-        }
-        let (header, key) = (&row.envelope.header, &row.envelope.key);
-        if header.hops.contains(via) {
-            return Err(refuse(Reason::RouteLoop));
-        }
-        let lane = Some(Destination::detour(via, header.priority, &key.sender));
-        let to = DeliveryState::Waiting { due: self.engine.clock.steady(), reason: None };
-        let expect = vec![DeliveryStatus::Waiting, DeliveryStatus::Held];
-        let change = Change { expect, to, lane, ..self.change(action, &row, EventKind::Rerouted, None) };
-        self.apply(&row, change).await
-    }
-
-    /// Lets nothing more go to a gateway, an adapter or an agency until it is resumed.
-    ///
-    /// # Errors
-    /// [`Reason::RequestMalformed`] without a reason in words; [`Reason::NotFound`] when there is no such destination here;
-    /// [`Reason::StoreUnavailable`].
-    pub async fn pause(&self, subject: &Pausable, operator: &OperatorId, note: &str) -> Result<Pause, Refusal> {
-        check_note(note)?;
-        self.check_subject(subject)?;
-        let paused = self.engine.set_pause(subject, operator, note, ActKind::Paused).await;
-        let paused = paused.map_err(|error| store_refusal(&self.engine, &error))?;
-        paused.ok_or_else(|| Reason::NotFound.into())
-    }
-
-    /// Ends a pause.
-    ///
-    /// # Errors
-    /// [`Reason::RequestMalformed`] without a reason in words; [`Reason::StateNotAllowed`] when it is not paused;
-    /// [`Reason::StoreUnavailable`].
-    pub async fn resume(&self, subject: &Pausable, operator: &OperatorId, note: &str) -> Result<(), Refusal> {
-        check_note(note)?;
-        if self.paused(subject).is_none() {
-            return Err(Refusal::new(Reason::StateNotAllowed).at("destination").saw(subject.to_string()));
-        }
-        let resumed = self.engine.set_pause(subject, operator, note, ActKind::Resumed).await;
-        resumed.map(drop).map_err(|error| store_refusal(&self.engine, &error))
-    }
-
-    /// The pause of a subject, when it is paused itself.
-    pub fn paused(&self, subject: &Pausable) -> Option<Pause> {
-        self.engine.pauses.of(subject)
-    }
-
-    /// Why nothing goes to a destination: its own pause, or that of its adapter.
-    pub fn pause_before(&self, destination: &Destination) -> Option<Pause> {
-        self.engine.pauses.before(&self.engine, destination).map(|(_, pause)| pause)
-    }
-
-    /// What needs a person now: the last look.
-    pub fn stuck(&self) -> Arc<Board> {
-        self.engine.board.current()
-    }
-
-    /// Since when the incident behind a group lasts.
-    pub fn incident_since(&self, key: &GroupKey) -> Option<Timestamp> {
-        self.engine.book.since(key)
-    }
-
-    /// Incidents: those that last first, then the newest, begun at or after `since`.
-    pub fn incidents(&self, since: Option<Timestamp>, limit: usize) -> Vec<Incident> {
-        self.engine.book.newest(since, limit)
-    }
-
     /// The receipt of one of this gateway's own leaves.
     ///
     /// # Errors
@@ -351,94 +189,6 @@ impl Operate {
         self.note(kind, operator, subject, note).await
     }
 
-    /// How much waits in each lane.
-    ///
-    /// # Errors
-    /// [`Reason::StoreUnavailable`].
-    pub async fn lane_loads(&self) -> Result<Vec<LaneLoad>, Refusal> {
-        self.engine.store.lane_loads().await.map_err(|error| store_refusal(&self.engine, &error))
-    }
-
-    /// What waits in a lane, the earliest wake-up first.
-    ///
-    /// # Errors
-    /// [`Reason::StoreUnavailable`].
-    pub async fn waiting_in(&self, lane: &Lane, limit: usize) -> Result<Vec<DeliverySummary>, Refusal> {
-        self.engine.store.waiting_in(lane, limit).await.map_err(|error| store_refusal(&self.engine, &error))
-    }
-
-    /// How it goes with a party. Instants are those of the wall clock.
-    pub fn contact(&self, party: &Party) -> Contact {
-        let (steady, now) = (self.engine.clock.steady(), self.engine.clock.now());
-        let past = |at: Timestamp| now.minus(steady.since(at));
-        let to_come = |at: Timestamp| if at <= steady { now } else { now.plus(at.since(steady)) };
-        let gates = self.engine.gates();
-        let closed = gates.closed().into_iter().find(|gate| gate.party == *party);
-        let answered_at = gates.answered(party).map(past);
-        drop(gates);
-        let closed =
-            closed.map(|gate| ClosedGate { since: past(gate.since), next_probe: to_come(gate.next_probe), ..gate });
-        let absence = match party {
-            Party::Agency(agency) => self.absence(agency),
-            Party::Gateway(_) => None,
-        };
-        Contact { closed, answered_at, absence }
-    }
-
-    /// Whether an adapter's system is there, and what it says; `None` when there is no such adapter.
-    pub async fn check_adapter(&self, name: &str) -> Option<(bool, String)> {
-        let health = self.engine.adapters.by_name.get(name)?.check().await;
-        Some(match health {
-            Health::Up => (true, String::new()),
-            Health::Down { cause } => (false, cause),
-        })
-    }
-
-    /// Working time from now until an instant, in seconds, by the calendar of an agency; negative when it has passed.
-    pub fn working_seconds_left(&self, agency: Option<&AgencyId>, now: Timestamp, until: Timestamp) -> i64 {
-        let calendar = self.engine.calendar_of(agency, now);
-        let seconds = |from, to| i64::try_from(calendar.between(from, to).as_secs()).unwrap_or(i64::MAX);
-        if until >= now { seconds(now, until) } else { -seconds(until, now) }
-    }
-
-    fn check_subject(&self, subject: &Pausable) -> Result<(), Refusal> {
-        let adapters = &self.engine.adapters;
-        let is_here = match subject {
-            Pausable::Adapter(name) => adapters.by_name.contains_key(name),
-            Pausable::Party(Party::Agency(agency)) => adapters.by_agency.contains_key(agency),
-            Pausable::Party(Party::Gateway(gateway)) => {
-                let snapshot = self.engine.trust.current();
-                snapshot.is_some_and(|snapshot| snapshot.directory().are_neighbours(&self.engine.gateway, gateway))
-            }
-        };
-        let missing = || Refusal::new(Reason::NotFound).at("destination").saw(subject.to_string());
-        if is_here { Ok(()) } else { Err(missing()) }
-    }
-
-    /// The newest refusals at the doors.
-    pub fn refusals(&self, limit: usize) -> Vec<RefusalRecord> {
-        self.engine.refusals.newest(limit)
-    }
-
-    /// Who does not answer: why, since when, and when it is tried again (both by the steady clock).
-    pub fn gates(&self) -> Vec<ClosedGate> {
-        self.engine.gates().closed()
-    }
-
-    /// Why deliveries of an agency served here wait to be picked up; `None` when they do not, or are pushed.
-    pub fn absence(&self, agency: &AgencyId) -> Option<Absence> {
-        pick_up::absence(&self.engine, agency)
-    }
-
-    /// The same for all agencies served here, at most `limit`.
-    pub fn absences(&self, limit: usize) -> Vec<(AgencyId, Absence)> {
-        let agencies = self.engine.adapters.by_agency.keys();
-        let absent = agencies.filter_map(|agency| Some((agency.clone(), self.absence(agency)?)));
-        let mut absent: Vec<(AgencyId, Absence)> = absent.take(limit).collect();
-        absent.sort_by(|a, b| (b.1.lasting, &a.0).cmp(&(a.1.lasting, &b.0)));
-        absent
-    }
-
     /// How the gateway is.
     ///
     /// # Errors
@@ -471,48 +221,6 @@ impl Operate {
         match self.engine.store.pressure() {
             Pressure::Free => None,
             Pressure::Busy { reason, retry_after } => Some((reason, retry_after)),
-        }
-    }
-
-    async fn find(&self, action: &Action) -> Result<DeliverySummary, Refusal> {
-        check_note(&action.note)?;
-        let row =
-            self.engine.store.delivery(action.delivery).await.map_err(|error| store_refusal(&self.engine, &error))?;
-        row.ok_or_else(|| Refusal::new(Reason::NotFound).at("delivery_id").saw(action.delivery.to_string()))
-    }
-
-    /// A change that the caller completes.
-    fn change(&self, action: &Action, row: &DeliverySummary, kind: EventKind, reason: Option<Reason>) -> Change {
-        let recipients: Vec<AgencyId> = vec![row.delivery.recipient.named.clone()];
-        let event = self.engine.event(kind, &row.envelope, recipients);
-        let leaf = Event { reason, counterpart: action.operator.to_string(), note: action.note.clone(), ..event };
-        Change {
-            delivery: action.delivery,
-            expect: Vec::new(),
-            at: self.engine.clock.now(),
-            to: row.delivery.state.clone(),
-            lane: None,
-            serving: None,
-            leaf: leaf.encode(),
-            returns: self.engine.way_back(&row.envelope, ReturnWhat::ThisLeaf),
-        }
-    }
-
-    async fn apply(&self, row: &DeliverySummary, change: Change) -> Result<DeliveryRow, Refusal> {
-        let changed = self.engine.store.change(change).await.map_err(|error| store_refusal(&self.engine, &error))?;
-        self.engine.events.tell(row.envelope.seq);
-        Ok(changed.delivery)
-    }
-
-    fn try_destination(&self, row: &DeliverySummary) {
-        let destination = Place::of(&row.delivery.lane).map(|place| place.destination);
-        let party = match destination {
-            Some(Destination::Awaiting(next)) => Destination::Gateway(next).party(),
-            Some(destination) => destination.party(),
-            None => None,
-        };
-        if let Some(party) = party {
-            self.engine.gates().try_now(&party, self.engine.clock.steady());
         }
     }
 }

@@ -11,6 +11,8 @@ use gateway_store::{Store, StoreError};
 
 use crate::Core;
 use crate::lane::{Destination, Party};
+use crate::operate::{Operate, check_note};
+use crate::steps::store::store_refusal;
 
 /// How the names of their marks begin.
 const MARKS: &str = "pause/";
@@ -139,6 +141,59 @@ impl Core {
     pub(crate) fn act(&self, kind: ActKind, operator: &OperatorId, subject: String, note: String) -> Act {
         let (gateway, at, operator) = (self.gateway.clone(), self.clock.now(), operator.clone());
         Act { kind, gateway, at, operator, subject, note }
+    }
+}
+
+impl Operate {
+    /// Lets nothing more go to a gateway, an adapter or an agency until it is resumed.
+    ///
+    /// # Errors
+    /// [`Reason::RequestMalformed`] without a reason in words; [`Reason::NotFound`] when there is no such destination here;
+    /// [`Reason::StoreUnavailable`].
+    pub async fn pause(&self, subject: &Pausable, operator: &OperatorId, note: &str) -> Result<Pause, Refusal> {
+        check_note(note)?;
+        self.check_subject(subject)?;
+        let paused = self.engine().set_pause(subject, operator, note, ActKind::Paused).await;
+        let paused = paused.map_err(|error| store_refusal(self.engine(), &error))?;
+        paused.ok_or_else(|| Reason::NotFound.into())
+    }
+
+    /// Ends a pause.
+    ///
+    /// # Errors
+    /// [`Reason::RequestMalformed`] without a reason in words; [`Reason::StateNotAllowed`] when it is not paused;
+    /// [`Reason::StoreUnavailable`].
+    pub async fn resume(&self, subject: &Pausable, operator: &OperatorId, note: &str) -> Result<(), Refusal> {
+        check_note(note)?;
+        if self.paused(subject).is_none() {
+            return Err(Refusal::new(Reason::StateNotAllowed).at("destination").saw(subject.to_string()));
+        }
+        let resumed = self.engine().set_pause(subject, operator, note, ActKind::Resumed).await;
+        resumed.map(drop).map_err(|error| store_refusal(self.engine(), &error))
+    }
+
+    /// The pause of a subject, when it is paused itself.
+    pub fn paused(&self, subject: &Pausable) -> Option<Pause> {
+        self.engine().pauses.of(subject)
+    }
+
+    /// Why nothing goes to a destination: its own pause, or that of its adapter.
+    pub fn pause_before(&self, destination: &Destination) -> Option<Pause> {
+        self.engine().pauses.before(self.engine(), destination).map(|(_, pause)| pause)
+    }
+
+    fn check_subject(&self, subject: &Pausable) -> Result<(), Refusal> {
+        let adapters = &self.engine().adapters;
+        let is_here = match subject {
+            Pausable::Adapter(name) => adapters.by_name.contains_key(name),
+            Pausable::Party(Party::Agency(agency)) => adapters.by_agency.contains_key(agency),
+            Pausable::Party(Party::Gateway(gateway)) => {
+                let snapshot = self.engine().trust.current();
+                snapshot.is_some_and(|snapshot| snapshot.directory().are_neighbours(&self.engine().gateway, gateway))
+            }
+        };
+        let missing = || Refusal::new(Reason::NotFound).at("destination").saw(subject.to_string());
+        if is_here { Ok(()) } else { Err(missing()) }
     }
 }
 

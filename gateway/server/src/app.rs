@@ -23,7 +23,7 @@ use gateway_engine::{AdapterTable, Engine, EngineParts};
 use gateway_model::Timestamp;
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, GatewayId};
-use gateway_model::note::NoteSigner;
+use gateway_model::note::{NoteSigner, VerifierKey};
 use gateway_store_embedded::{EmbeddedStore, FileParts, OpenError, OpenOptions, PartLimits};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::Admin;
 use crate::check;
 use crate::config::{AdapterConfig, Config, Fault};
-use crate::console::{ConsoleConfig, ConsoleLinks, ConsoleParts};
+use crate::console::OpenConsole;
 use crate::directory_source::{DirectorySource, SourceError, SourceParts};
 use crate::doors::{DoorParts, Doors};
 use crate::evidence_key::{self, KeyError};
@@ -41,7 +41,7 @@ use crate::metrics::DoorMetrics;
 use crate::notice::{self, Addresses};
 use crate::quota::DoorQuota;
 use crate::run::{self, RunError};
-use crate::tls::{self, Identity, TlsError};
+use crate::tls::{Identity, TlsError};
 
 /// What a start takes longer for it, some hundredths of a second, every commit takes less.
 const LOG_BYTES_AHEAD: u64 = 16 * 1024 * 1024;
@@ -56,7 +56,7 @@ pub struct App {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) doors_listener: TcpListener,
     pub(crate) admin_listener: TcpListener,
-    pub(crate) console: Option<ConsoleParts>,
+    pub(crate) console: Option<OpenConsole>,
     pub(crate) source: DirectorySource,
     pub(crate) receivers: Vec<Receiver>,
     pub(crate) queues: Queues,
@@ -148,10 +148,7 @@ impl App {
         let metrics = DoorMetrics::register(&mut registry);
         let trust = TrustHolder::new(None);
         let source = directory(&config, &trust, &clock, client_tls, metrics.directory_failing()).await?;
-        // The gateway starts nevertheless: a directory that puts it right may be on its way.
-        for fault in trust.current().iter().flat_map(|s| check::standing(s.directory(), &config, &identity, &log_key)) {
-            tracing::error!(key = %fault.key, problem = %fault.problem, "the directory and this gateway do not agree");
-        }
+        tell_disagreements(&trust, &config, &identity, &log_key);
         let relay = relays(&identity, &trust, &clock)?;
         let (adapters, receivers) = open_adapters(prepared, &config.adapters, relay.clone()).await?;
         let engine = Engine::new(EngineParts {
@@ -166,11 +163,7 @@ impl App {
             metrics: Metrics::register(&mut registry),
         });
         metrics.certificate_expires_at(identity.expires_at().map_or(0, Timestamp::seconds));
-        let console_listener = match &config.console {
-            Some(console) => Some(bind("console.listen", console.listen).await?),
-            None => None,
-        };
-        let links = console_links(&config, console_listener.as_ref().map(|(_, address)| *address));
+        let console = OpenConsole::open(&config, &identity).await?;
         let draining = CancellationToken::new();
         let doors = Doors::new(DoorParts {
             engine: engine.clone(),
@@ -184,24 +177,13 @@ impl App {
             queues: queues.clone(),
             adapter_kinds: config.adapters.iter().map(|adapter| (adapter.name.clone(), adapter.kind.clone())).collect(),
             peers: Some(relay),
-            console: links.clone(),
+            console: console.as_ref().map(|console| console.links.clone()),
             tls_expires_at: identity.expires_at(),
         });
-        let console = match (&config.console, links, console_listener) {
-            (Some(console), Some(links), Some((listener, _))) => Some(ConsoleParts {
-                doors: doors.clone(),
-                links,
-                listener,
-                tls: browsers(&identity, &config, console)?,
-                limits: config.limits.clone(),
-                handshake_timeout: config.tls.handshake_timeout,
-            }),
-            _ => None,
-        };
         let admin = Admin::new(engine.clone(), registry, draining.clone());
         let (doors_listener, doors_address) = bind("listen.doors", config.listen.doors).await?;
         let (admin_listener, admin_address) = bind("listen.admin", config.listen.admin).await?;
-        let console_address = console.as_ref().and_then(|console| console.listener.local_addr().ok());
+        let console_address = console.as_ref().map(|console| console.address);
         let addresses = Addresses { doors: doors_address, admin: admin_address, console: console_address };
         Ok(Self {
             config,
@@ -322,6 +304,13 @@ async fn directory(
     }
 }
 
+/// The gateway starts nevertheless: a directory that puts it right may be on its way.
+fn tell_disagreements(trust: &TrustHolder, config: &Config, identity: &Identity, log_key: &VerifierKey) {
+    for fault in trust.current().iter().flat_map(|s| check::standing(s.directory(), config, identity, log_key)) {
+        tracing::error!(key = %fault.key, problem = %fault.problem, "the directory and this gateway do not agree");
+    }
+}
+
 /// The relays to other gateways, found in the directory in force at every call.
 fn relays(
     identity: &Identity,
@@ -371,30 +360,8 @@ fn served(adapters: &[AdapterConfig]) -> HashMap<AgencyId, String> {
     pairs.collect()
 }
 
-/// Links to the console under the address that browsers see; a free port is known only once it is bound.
-fn console_links(config: &Config, bound: Option<SocketAddr>) -> Option<Arc<ConsoleLinks>> {
-    let (console, bound) = (config.console.as_ref()?, bound?);
-    let url = if console.url == format!("https://{}", console.listen) {
-        format!("https://{bound}")
-    } else {
-        console.url.clone()
-    };
-    Some(Arc::new(ConsoleLinks::new(&url)))
-}
-
-fn browsers(
-    identity: &Identity,
-    config: &Config,
-    console: &ConsoleConfig,
-) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-    let own = match (&console.certificate, &console.key) {
-        (Some(certificate), Some(key)) => Some((tls::read_chain(certificate)?, tls::read_key(key)?)),
-        _ => None,
-    };
-    identity.browsers(console.certificate.as_ref().unwrap_or(&config.tls.certificate), own)
-}
-
-async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+/// Binds an address that a key of the configuration names.
+pub(crate) async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { key, address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;

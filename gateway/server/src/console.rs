@@ -1,6 +1,5 @@
 //! Serves the operators' console: HTTPS for browsers, on an address of its own. A client certificate is asked for and not insisted on.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,10 +21,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::config::Limits;
+use crate::app::{self, StartError};
+use crate::config::Config;
 use crate::doors::Doors;
 use crate::doors::operate::OperateDoor;
 use crate::errors;
+use crate::tls::{self, Identity};
 
 /// Connections of browsers at the same time.
 const CONNECTIONS_MAX: usize = 256;
@@ -78,33 +79,46 @@ impl People for Registered {
     }
 }
 
-/// What the console is served with.
-pub(crate) struct ConsoleParts {
-    pub(crate) doors: Doors,
+/// The console, bound and not served yet.
+pub(crate) struct OpenConsole {
+    /// Links to it, for the operators' door.
     pub(crate) links: Arc<ConsoleLinks>,
-    pub(crate) listener: TcpListener,
-    pub(crate) tls: Arc<rustls::ServerConfig>,
-    pub(crate) limits: Limits,
-    pub(crate) handshake_timeout: Duration,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    handshake_timeout: Duration,
 }
 
-/// Serves until `stop`; connections end with it.
-///
-/// # Errors
-/// None at this time: what fails is one connection.
-pub(crate) async fn serve(parts: ConsoleParts, stop: CancellationToken) -> io::Result<()> {
-    let ConsoleParts { doors, links, listener, tls, limits, handshake_timeout } = parts;
-    let (engine, language) = (doors.engine.clone(), doors.language);
-    let clock = engine.clock().clone();
-    let people = Arc::new(Registered(engine));
-    let console = Console::new(OperateDoor(doors), people, links.sessions.clone(), language, move || clock.now());
-    let pages = gateway_console::router(console);
-    let (acceptor, places) =
-        (TlsAcceptor::from(tls), Arc::new(Semaphore::new(CONNECTIONS_MAX.min(limits.connections))));
+impl OpenConsole {
+    /// Binds the console that the configuration names, if it names one.
+    ///
+    /// # Errors
+    /// [`StartError::Tls`], [`StartError::Listen`].
+    pub(crate) async fn open(config: &Config, identity: &Identity) -> Result<Option<Self>, StartError> {
+        let Some(console) = &config.console else { return Ok(None) };
+        let own = match (&console.certificate, &console.key) {
+            (Some(certificate), Some(key)) => Some((tls::read_chain(certificate)?, tls::read_key(key)?)),
+            _ => None,
+        };
+        let tls = identity.browsers(console.certificate.as_ref().unwrap_or(&config.tls.certificate), own)?;
+        let (listener, address) = app::bind("console.listen", console.listen).await?;
+        // A free port is known only once it is bound.
+        let url = console.url.clone().unwrap_or_else(|| format!("https://{address}"));
+        let links = Arc::new(ConsoleLinks::new(&url));
+        Ok(Some(Self { links, address, listener, tls, handshake_timeout: config.tls.handshake_timeout }))
+    }
+}
+
+/// Serves until `stop`; connections end with it. What fails is one connection.
+pub(crate) async fn serve(open: OpenConsole, doors: Doors, stop: CancellationToken) {
+    let OpenConsole { links, listener, tls, handshake_timeout, .. } = open;
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX.min(doors.limits.connections)));
+    let (pages, acceptor) = (pages(doors, &links), TlsAcceptor::from(tls));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
@@ -127,6 +141,14 @@ pub(crate) async fn serve(parts: ConsoleParts, stop: CancellationToken) -> io::R
             },
         }
     }
+}
+
+fn pages(doors: Doors, links: &ConsoleLinks) -> axum::Router {
+    let (engine, language) = (doors.engine.clone(), doors.language);
+    let clock = engine.clock().clone();
+    let people = Arc::new(Registered(engine));
+    let console = Console::new(OperateDoor(doors), people, links.sessions.clone(), language, move || clock.now());
+    gateway_console::router(console)
 }
 
 async fn one(
@@ -155,8 +177,8 @@ async fn one(
 pub struct ConsoleConfig {
     /// Address.
     pub listen: SocketAddr,
-    /// How browsers reach it.
-    pub url: String,
+    /// How browsers reach it; `None` means by `listen`.
+    pub url: Option<String>,
     /// Certificate chain for browsers, PEM; `None` for the gateway's own.
     pub certificate: Option<PathBuf>,
     /// Its key.

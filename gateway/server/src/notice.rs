@@ -118,8 +118,11 @@ mod tests {
     #[test]
     fn the_addresses_of_an_earlier_run_are_forgotten() {
         let folder = tempfile::tempdir().unwrap();
-        let addresses =
-            Addresses { doors: "127.0.0.1:7101".parse().unwrap(), admin: "127.0.0.1:7102".parse().unwrap(), console: None };
+        let addresses = Addresses {
+            doors: "127.0.0.1:7101".parse().unwrap(),
+            admin: "127.0.0.1:7102".parse().unwrap(),
+            console: None,
+        };
         let path = addresses.write(folder.path(), &GatewayId::parse("gw").unwrap()).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!((read["doors"].as_str(), read["gateway"].as_str()), (Some("127.0.0.1:7101"), Some("gw")));

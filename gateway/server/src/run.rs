@@ -26,9 +26,6 @@ pub enum RunError {
     /// The admin port broke down.
     #[error("{0}")]
     Admin(#[from] admin::AdminError),
-    /// The console broke down.
-    #[error("the console broke down: {0}")]
-    Console(#[source] std::io::Error),
     /// A task ended that should not.
     #[error("{0} ended by itself")]
     Ended(&'static str),
@@ -131,10 +128,10 @@ impl Running {
             }
         });
         if let Some(console) = console {
-            let stop = stop.clone();
+            let (doors, stop) = (doors.clone(), stop.clone());
             rest.spawn(async move {
-                let served = console::serve(console, stop).await;
-                served.map(|()| "the console").map_err(RunError::Console)
+                console::serve(console, doors, stop).await;
+                Ok("the console")
             });
         }
         rest.spawn(keep_house(admin, doors.clone(), stop.clone()));

@@ -83,7 +83,7 @@ impl Reader {
             self.fault("console.url", format!("\"{url}\" does not begin with https://"));
         }
         let Some(listen) = listen else { return Some(None) };
-        let url = if url.is_empty() { format!("https://{listen}") } else { url };
+        let url = Some(url).filter(|url| !url.is_empty());
         Some(Some(ConsoleConfig { listen, url, certificate, key }))
     }
 

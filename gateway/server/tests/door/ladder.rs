@@ -150,8 +150,12 @@ async fn an_answer_that_cannot_hold_every_event_says_so_and_stays_below_four_meb
         (EventKind::Accepted, EventKind::Released),
         "the first and the newest"
     );
-    let about =
-        v1::TimelineRequest { sender: sender.to_string(), envelope_id, only_here: true, ..v1::TimelineRequest::default() };
+    let about = v1::TimelineRequest {
+        sender: sender.to_string(),
+        envelope_id,
+        only_here: true,
+        ..v1::TimelineRequest::default()
+    };
     let timeline = viewer.timeline(about).await.unwrap().into_inner();
     assert!(timeline.cut && timeline.encoded_len() < 4 << 20, "{}", timeline.encoded_len());
     commune.stop().await.unwrap();

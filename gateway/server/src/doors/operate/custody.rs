@@ -88,7 +88,8 @@ fn all_facts(directory: &Directory, told: &v1::TimelineResponse) -> Vec<Fact> {
         all.extend(sent(directory, key, summary, recipients, accepted_at));
     }
     // Of an envelope that is not known here, nobody can say whether it carried the file.
-    let known = events.iter().filter(|event| envelopes.contains_key(&event.key()) && accepted.contains_key(&event.key()));
+    let known =
+        events.iter().filter(|event| envelopes.contains_key(&event.key()) && accepted.contains_key(&event.key()));
     all.extend(known.flat_map(|event| ends(directory, event)));
     all.truncate(limits::CASE_FACTS_MAX + 1);
     all
@@ -111,7 +112,8 @@ fn sent(
     let issuer = Some(summary.issuer.as_str()).filter(|issuer| !issuer.is_empty());
     // An issuer that nobody knows is still not the sender.
     let unknown = AgencyId::parse("issuer-unknown").ok();
-    let issuer = issuer.and_then(|name| directory.agency_named_at(name, accepted_at).map(|agency| &agency.id).or(unknown.as_ref()));
+    let issuer = issuer
+        .and_then(|name| directory.agency_named_at(name, accepted_at).map(|agency| &agency.id).or(unknown.as_ref()));
     facts(&Sent {
         from: &key.sender,
         issuer,
