@@ -114,7 +114,7 @@ pub fn cause(cause: v1::StuckCause, language: Language) -> &'static str {
         v1::StuckCause::NotPickedUp => language.pick("không ai đến lấy", "nobody picks it up"),
         v1::StuckCause::Certificate => language.pick("chứng thư số không dùng được", "a certificate cannot be used"),
         v1::StuckCause::Revocation => {
-            language.pick("danh sách thu hồi chứng thư quá hạn", "a revocation list is stale")
+            language.pick("danh sách thu hồi chứng thư số quá hạn", "a revocation list is stale")
         }
         v1::StuckCause::Held => language.pick("đang tạm giữ", "held"),
         v1::StuckCause::Refused => language.pick("bị từ chối", "refused"),

@@ -107,12 +107,12 @@ impl Ls {
 
 fn kind(kind: v1::TrustKind, language: Language) -> &'static str {
     match kind {
-        v1::TrustKind::Signer => language.pick("chứng thư của cơ quan", "an agency's certificate"),
-        v1::TrustKind::Anchor => language.pick("chứng thư gốc", "trust anchor"),
-        v1::TrustKind::Intermediate => language.pick("chứng thư CA trung gian", "intermediate certificate"),
+        v1::TrustKind::Signer => language.pick("chứng thư số của cơ quan", "an agency's certificate"),
+        v1::TrustKind::Anchor => language.pick("chứng thư số gốc", "trust anchor"),
+        v1::TrustKind::Intermediate => language.pick("chứng thư số CA trung gian", "intermediate certificate"),
         v1::TrustKind::RevocationList => language.pick("danh sách thu hồi", "revocation list"),
         v1::TrustKind::Directory => language.pick("danh bạ", "directory"),
-        v1::TrustKind::Tls => language.pick("chứng thư TLS của trục này", "this gateway's TLS certificate"),
+        v1::TrustKind::Tls => language.pick("chứng thư số TLS của trục này", "this gateway's TLS certificate"),
         v1::TrustKind::Unspecified => language.pick("(không rõ)", "(unknown)"),
     }
 }

@@ -233,8 +233,8 @@ impl Story {
         let letter = self.local.folder.join("cong-van.txt");
         std::fs::write(&letter, "Kính gửi Ủy ban nhân dân tỉnh: đề nghị cho biết lịch họp giao ban.\n")?;
         self.narrator.step(
-            "Ba trục liên thông vẫn đang chạy; thử bốn lệnh (Ctrl-C để dừng):",
-            "The three gateways keep running; four commands to try (Ctrl-C ends):",
+            "Ba trục liên thông vẫn đang chạy; thử năm lệnh (Ctrl-C để dừng):",
+            "The three gateways keep running; five commands to try (Ctrl-C ends):",
         );
         let program =
             std::env::current_exe().map_or_else(|_| "lienthong".to_owned(), |path| path.display().to_string());
@@ -242,6 +242,7 @@ impl Story {
         let folder = self.local.folder.display();
         self.narrator.line(format!("{program} trace {} --profile {profile}", self.file_code));
         self.narrator.line(format!("{program} msg ls --profile {profile}"));
+        self.narrator.line(format!("{program} console --profile {profile}"));
         self.narrator
             .line(format!("{program} receipt verify {folder}/receipts.bin --directory {folder}/directory.bin"));
         self.narrator.line(format!(
