@@ -58,7 +58,7 @@ fn numbers(status: &v1::GetStatusResponse, now: Timestamp, l: Language) -> Marku
         div.tiles {
             (tile(w::IN.of(l), &count(status.accepted), ""))
             (tile(w::OUT.of(l), &count(status.delivered), ""))
-            (tile(w::P99.of(l), &format!("{} ms", number::decimal(status.acknowledge_p99_milliseconds, l)), ""))
+            (tile(w::P99.of(l), &number::milliseconds(status.acknowledge_p99_milliseconds, l), ""))
             (tile(w::IN_RATE.of(l), &rate(status.accepted), ""))
             (tile(w::OUT_RATE.of(l), &rate(status.delivered), ""))
         }

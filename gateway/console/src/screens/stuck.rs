@@ -45,7 +45,7 @@ pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response,
 
 /// Key numbers.
 fn numbers(status: &v1::GetStatusResponse, causes: usize, l: Language) -> Markup {
-    let p99 = format!("{} ms", number::decimal(status.acknowledge_p99_milliseconds, l));
+    let p99 = number::milliseconds(status.acknowledge_p99_milliseconds, l);
     let causes_tone = if causes == 0 { "good" } else { "warn" };
     let held_tone = if status.held == 0 { "" } else { "warn" };
     html! {

@@ -12,6 +12,7 @@ use proto::v1::operate_service_server::OperateService;
 
 use super::act;
 use super::filter::Key;
+use super::sign_in::see;
 use crate::fault::Fault;
 use crate::fields::{Fields, address};
 use crate::page::{Page, Section};
@@ -35,6 +36,9 @@ const NAMES: [&str; 5] = ["sender", "envelope_id", "file_code", "document_code",
 
 /// `GET /timeline?file_code=…`, `?document_code=…`, or `?sender=…&envelope_id=…`.
 pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response, Fault> {
+    if visit.query.only(&NAMES).is_empty() {
+        return Ok(see("/search"));
+    }
     let request = request(&visit.query);
     let l = visit.look.language;
     let title = title(&request, l);
@@ -234,7 +238,7 @@ fn one_delivery<D: OperateService>(
     html! {
         tr id=[id.map(|id| format!("delivery-{id}"))] {
             th scope="row" { (code_or_dash(&delivery.recipient)) }
-            td { (code_or_dash(gateway)) @if id.is_none() { br; small.quiet { (w::NOT_HERE.of(l)) } } }
+            td { (code_or_dash(gateway)) @if id.is_none() && !is_final(delivery.status()) { br; small.quiet { (w::NOT_HERE.of(l)) } } }
             td.wide {
                 (state::delivery(delivery.status(), l))
                 @if !delivery.reason.is_empty() { br; small { (super::search::why(delivery, l)) } }
@@ -245,6 +249,19 @@ fn one_delivery<D: OperateService>(
             td { (time::minute(delivery.since.as_ref(), l)) }
         }
         @if let Some(id) = id { (act::delivery_row(id, delivery.status(), peers, DELIVERY_WORDS.len(), visit)) }
+    }
+}
+
+fn is_final(status: v1::DeliveryStatus) -> bool {
+    match status {
+        v1::DeliveryStatus::Delivered
+        | v1::DeliveryStatus::Refused
+        | v1::DeliveryStatus::Expired
+        | v1::DeliveryStatus::Returned => true,
+        v1::DeliveryStatus::Waiting
+        | v1::DeliveryStatus::Forwarded
+        | v1::DeliveryStatus::Held
+        | v1::DeliveryStatus::Unspecified => false,
     }
 }
 

@@ -55,7 +55,7 @@ fn row(entry: &v1::TrustEntry, now: Timestamp, l: Language) -> Markup {
         tr {
             td { (days_left(entry, now, l)) }
             td { @if entry.valid_until.is_some() { (time::moment(entry.valid_until.as_ref(), l)) } @else { span.quiet { (w::UNKNOWN_END.of(l)) } } }
-            th scope="row" { (kind(entry.kind()).of(l)) }
+            th.wide scope="row" { (kind(entry.kind()).of(l)) }
             td.wide { @if entry.agency.is_empty() { (crate::show::text::dash()) } @else { (safe_or_dash(&entry.agency_name)) br; small { (code(&entry.agency)) } } }
             td.wide { (safe_or_dash(&entry.name)) }
             td { (time::day(entry.valid_from.as_ref(), l)) }

@@ -24,6 +24,11 @@ pub(crate) fn decimal(number: f64, l: Language) -> String {
     }
 }
 
+/// Milliseconds; a dash before there are any.
+pub(crate) fn milliseconds(number: f64, l: Language) -> String {
+    if number > 0.0 { format!("{} ms", decimal(number, l)) } else { "–".to_owned() }
+}
+
 /// Bytes in the unit that fits.
 pub(crate) fn bytes(number: u64, l: Language) -> String {
     let mut unit = 0;

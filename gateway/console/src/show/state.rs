@@ -80,22 +80,28 @@ pub(crate) fn cause(cause: v1::StuckCause) -> (Icon, Word) {
 
 /// A business status: the flag and the raw code, never the badge of a technical state.
 pub(crate) fn business(raw: &str, l: Language) -> Markup {
-    html! { span.business { (icon(Icon::Flag)) " " b { (business_word(raw).of(l)) } " " (code(raw)) } }
+    html! {
+        span.business {
+            (icon(Icon::Flag)) " "
+            @if let Some(word) = business_word(raw) { b { (word.of(l)) } " " }
+            (code(raw))
+        }
+    }
 }
 
 /// The word for a raw business status; vendors remap codes, so that only the usual ones have one.
-pub(crate) fn business_word(raw: &str) -> Word {
+fn business_word(raw: &str) -> Option<Word> {
     match raw {
-        "01" => w::BUSINESS_01,
-        "02" => w::BUSINESS_02,
-        "03" => w::BUSINESS_03,
-        "04" => w::BUSINESS_04,
-        "05" => w::BUSINESS_05,
-        "06" => w::BUSINESS_06,
-        "13" => w::BUSINESS_13,
-        "15" => w::BUSINESS_15,
-        "16" => w::BUSINESS_16,
-        _ => w::BUSINESS_OTHER,
+        "01" => Some(w::BUSINESS_01),
+        "02" => Some(w::BUSINESS_02),
+        "03" => Some(w::BUSINESS_03),
+        "04" => Some(w::BUSINESS_04),
+        "05" => Some(w::BUSINESS_05),
+        "06" => Some(w::BUSINESS_06),
+        "13" => Some(w::BUSINESS_13),
+        "15" => Some(w::BUSINESS_15),
+        "16" => Some(w::BUSINESS_16),
+        _ => None,
     }
 }
 

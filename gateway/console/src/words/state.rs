@@ -72,7 +72,6 @@ words! {
     BUSINESS_13 = "yêu cầu lấy lại hoặc thu hồi", "recall asked for";
     BUSINESS_15 = "đồng ý lấy lại hoặc cập nhật", "recall or update agreed";
     BUSINESS_16 = "từ chối lấy lại hoặc cập nhật", "recall or update refused";
-    BUSINESS_OTHER = "mã của hệ thống nơi gửi trạng thái", "code of the system that said so";
 
     KIND_DOCUMENT = "Văn bản", "Document";
     KIND_DOSSIER = "Hồ sơ", "File";

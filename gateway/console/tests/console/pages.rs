@@ -244,12 +244,21 @@ async fn wrong_addresses_and_methods_have_pages_with_the_same_headers() {
 }
 
 #[tokio::test]
+async fn a_timeline_of_nothing_leads_to_the_search() {
+    let house = House::new("viewer");
+    let answer = house.get(&Browser::known(), "/timeline?only_here=&x=1").await;
+    assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/search"));
+}
+
+#[tokio::test]
 async fn unknown_and_broken_parameters_do_no_harm() {
     let house = House::new("viewer");
     for query in
         ["?x=%ff%fe&&&==", "?page=%00&since=soon&within=-1&by=moon&lang=xx", "?lang=en&lang=vi&q=%22%3E%3Cscript%3E"]
     {
         for place in ["/", "/search", "/trust", "/statistics", "/audit", "/timeline", "/bulk/new", "/sign-in"] {
+            let place = if place == "/timeline" { "/timeline?file_code=unknown" } else { place };
+            let query = if place.contains('?') { query.replace('?', "&") } else { query.to_owned() };
             let answer = house.get(&Browser::known(), &format!("{place}{query}")).await;
             assert_eq!(answer.status, StatusCode::OK, "{place}{query}");
             check_harmless(place, &answer);
