@@ -20,6 +20,7 @@ pub struct DoorMetrics {
     uploaded: Counter,
     certificate_expires_at: Gauge,
     directory_failing: Gauge,
+    register_behind: Gauge,
 }
 
 /// How a handshake ended.
@@ -64,6 +65,11 @@ impl DoorMetrics {
             "1 while the directory cannot be refreshed",
             metrics.directory_failing.clone(),
         );
+        registry.register(
+            "lienthong_register_behind",
+            "Leaves of the evidence log that the register of files has not followed yet",
+            metrics.register_behind.clone(),
+        );
         registry.register_with_unit(
             "lienthong_tls_certificate_expires_at",
             "When this gateway's TLS certificate expires, Unix time",
@@ -106,6 +112,10 @@ impl DoorMetrics {
 
     pub(crate) fn certificate_expires_at(&self, unix_seconds: i64) {
         self.certificate_expires_at.set(unix_seconds);
+    }
+
+    pub(crate) fn register_behind(&self, leaves: u64) {
+        self.register_behind.set(i64::try_from(leaves).unwrap_or(i64::MAX));
     }
 
     fn request(&self, method: String, code: String) {
@@ -159,7 +169,7 @@ where
 
 /// `Service/Method` of this package; callers cannot make new labels.
 fn method(path: &str) -> String {
-    const METHODS: [&str; 31] = [
+    const METHODS: [&str; 52] = [
         "SubmitService/Submit",
         "SubmitService/SubmitMany",
         "SubmitService/UploadPart",
@@ -182,15 +192,36 @@ fn method(path: &str) -> String {
         "RelayService/ReturnReceipts",
         "RelayService/UploadPart",
         "RelayService/MissingParts",
+        "RelayService/Trace",
         "RelayService/Ping",
         "DirectoryService/FetchDirectory",
         "OperateService/List",
         "OperateService/Timeline",
-        "OperateService/GetStatus",
-        "OperateService/ListRefusals",
         "OperateService/Retry",
         "OperateService/Hold",
         "OperateService/Release",
+        "OperateService/ReturnToSender",
+        "OperateService/Reroute",
+        "OperateService/Export",
+        "OperateService/ListStuck",
+        "OperateService/ListIncidents",
+        "OperateService/ListPeers",
+        "OperateService/ListAdapters",
+        "OperateService/Pause",
+        "OperateService/Resume",
+        "OperateService/PingPeer",
+        "OperateService/ListTrust",
+        "OperateService/PlanBulk",
+        "OperateService/ApproveBulk",
+        "OperateService/RunBulk",
+        "OperateService/StopBulk",
+        "OperateService/GetBulk",
+        "OperateService/ListBulks",
+        "OperateService/ListAudit",
+        "OperateService/GetStatistics",
+        "OperateService/CreateConsoleLink",
+        "OperateService/GetStatus",
+        "OperateService/ListRefusals",
     ];
     let known = path.strip_prefix("/lienthong.gateway.v1.").filter(|method| METHODS.contains(method));
     known.unwrap_or("other").to_owned()

@@ -27,7 +27,7 @@ pub struct Bulk {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Freezes what a filter finds now; nothing moves yet.
-    Plan(Plan),
+    Plan(Box<Plan>),
     /// Approves somebody else's plan, where the gateway asks for two persons.
     Approve(Named),
     /// Carries a plan out and waits for its end.

@@ -88,7 +88,11 @@ fn print_more(adapter: &v1::AdapterState, language: Language) {
             local_time(worker.last_poll_at.as_ref(), language)
         );
         for problem in &worker.problems {
-            outln!("{name}: {} {}", language.pick("cấu hình của tiến trình sai:", "its configuration is wrong:"), problem);
+            outln!(
+                "{name}: {} {}",
+                language.pick("cấu hình của tiến trình sai:", "its configuration is wrong:"),
+                problem
+            );
         }
     }
 }
