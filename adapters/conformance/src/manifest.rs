@@ -189,8 +189,13 @@ impl Manifest {
     /// # Errors
     /// When it cannot be read, or says what no kit can do.
     pub fn read(path: &Path, set: &BTreeMap<String, String>) -> Result<Self, Trouble> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Trouble::Manifest(format!("{}: {source}", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|source| {
+            let hint = match source.kind() {
+                std::io::ErrorKind::NotFound => "; go to the adapter's folder, or say where it is with --manifest",
+                _ => "",
+            };
+            Trouble::Manifest(format!("{}: {source}{hint}", path.display()))
+        })?;
         let here = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let here = here.canonicalize().map_err(|source| Trouble::File { path: here.to_owned(), source })?;
         Self::parse(&text, here, set).map_err(|cause| Trouble::Manifest(format!("{}: {cause}", path.display())))
@@ -316,6 +321,12 @@ mod tests {
         assert_eq!((manifest.drain_seconds, manifest.part_bytes_max), (30, 100 * 1024 * 1024));
         assert_eq!(manifest.jobs(), 4);
         assert!(matches!(manifest.inbound, Inbound::None));
+    }
+
+    #[test]
+    fn who_is_in_another_folder_is_told_where_to_go() {
+        let told = Manifest::read(Path::new("nowhere/adapter-test.toml"), &BTreeMap::new()).unwrap_err().to_string();
+        assert!(told.contains("--manifest"), "{told}");
     }
 
     #[test]
