@@ -27,6 +27,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("gateway-store-embedded", &["gateway-model", "gateway-evidence", "gateway-store"]),
+    ("gateway-register", &["gateway-model"]),
     ("adapters-sdk", &["proto", "gateway-model"]),
     (
         "gateway-engine",
@@ -66,6 +67,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "gateway-evidence",
             "gateway-store",
             "gateway-store-embedded",
+            "gateway-register",
             "adapters-sdk",
             "gateway-engine",
             "adapters-relay",
