@@ -15,6 +15,7 @@ mod federation;
 mod operate;
 mod receipts;
 mod simulation;
+mod stuck;
 mod system;
 mod taken;
 mod walk;
