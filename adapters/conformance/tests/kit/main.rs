@@ -11,6 +11,7 @@ use adapters_conformance::{Options, run};
 
 mod broken;
 mod examples;
+mod python;
 mod shipped;
 
 /// Python with grpcio, in its own environment.
