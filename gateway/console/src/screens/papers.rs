@@ -109,7 +109,8 @@ fn handed(index: usize, holding: &v1::Holding, custody: &v1::CaseCustody) -> Mar
             td { @if holding.due_at.is_some() { (hour_and_day(holding.due_at.as_ref())) } @else { "–" } }
             td { b { (state::standing_word(holding.standing()).of(VI)) } br; "đã dùng " (time::worked(holding.working_seconds_used, VI)) }
             td {
-                @if holding.until.is_none() { "đang giữ hồ sơ" br; }
+                @if holding.until.is_none() && holding.since.is_some() { "đang giữ hồ sơ" br; }
+                @if holding.since.is_none() { "hồ sơ đang trên đường chuyển tới" br; }
                 @if holding.working_seconds_on_the_way > 0 { "trên đường chuyển: " (time::worked(holding.working_seconds_on_the_way, VI)) }
             }
         }
@@ -235,11 +236,12 @@ mod tests {
         second.from = "h99.30.01".to_owned();
         second.agency_name = "Văn phòng <Đăng ký>".to_owned();
         let first = v1::Holding { agency_name: "UBND xã".to_owned(), ..holding("h99.30.01", 60, 0) };
+        second.since = Some(prost_types::Timestamp { seconds: 1_795_332_366, nanos: 0 });
         let custody =
             v1::CaseCustody { file_code: "H99-1".to_owned(), holdings: vec![first, second], ..Default::default() };
         let drawn = slip(&custody).into_string();
-        for text in ["Người nộp hồ sơ", "UBND xã", "Văn phòng &lt;Đăng ký&gt;", "H99-1", "đang giữ hồ sơ"]
-        {
+        let known = ["Người nộp hồ sơ", "UBND xã", "Văn phòng &lt;Đăng ký&gt;", "H99-1"];
+        for text in known.into_iter().chain(["đang giữ hồ sơ", "hồ sơ đang trên đường chuyển tới"]) {
             assert!(drawn.contains(text), "{text}: {drawn}");
         }
         assert_eq!(drawn.matches("<tr>").count(), 3, "head and two hand-overs");

@@ -32,13 +32,14 @@ const BY: [(&str, v1::StatisticsBy, Word); 4] = [
 type Count = fn(&v1::StatisticsRow) -> u64;
 
 /// The numbers of a row, in the order of the table.
-const NUMBERS: [(Word, Count); 6] = [
+const NUMBERS: [(Word, Count); 7] = [
     (w::RECEIVED, |row| row.received),
     (w::EARLY, |row| row.early),
     (w::ON_TIME, |row| row.on_time),
     (w::LATE, |row| row.late),
     (w::IN_WORK, |row| row.in_work),
     (w::IN_WORK_LATE, |row| row.in_work_late),
+    (w::ENDED, |row| row.ended),
 ];
 
 /// What is asked, as days and names.
@@ -200,7 +201,7 @@ fn table(counted: &v1::GetStatisticsResponse, l: Language) -> Markup {
                     th.number scope="col" { (w::IN_TIME_SHARE.of(l)) }
                 } }
                 tbody { @for row in &counted.rows { tr {
-                    th scope="row" { @if row.name.is_empty() { (code(&row.key)) } @else { (safe(&row.name)) @if row.name != row.key { " " small { (code(&row.key)) } } } }
+                    th scope="row" { (name(row, l)) }
                     (cells(row, l))
                 } } }
                 @if let Some(total) = &counted.total {
@@ -208,6 +209,17 @@ fn table(counted: &v1::GetStatisticsResponse, l: Language) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The name, and the key where it says more.
+fn name(row: &v1::StatisticsRow, l: Language) -> Markup {
+    match (row.key.as_str(), row.name.as_str()) {
+        ("", "") => html! { span.quiet { (w::NOBODY_SAID.of(l)) } },
+        ("*", "") => html! { span.quiet { (w::ALL_OTHERS.of(l)) } },
+        (key, "") => code(key),
+        (key, name) if key == name => safe(name),
+        (key, name) => html! { (safe(name)) @if !key.is_empty() { " " small { (code(key)) } } },
     }
 }
 

@@ -28,18 +28,19 @@ struct Part {
     count: fn(&v1::StatisticsRow) -> u64,
 }
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     Part { class: "early", word: w::EARLY, count: |row| row.early },
     Part { class: "on-time", word: w::ON_TIME, count: |row| row.on_time },
     Part { class: "late", word: w::LATE, count: |row| row.late },
     Part { class: "in-work", word: w::IN_WORK, count: |row| row.in_work },
     Part { class: "in-work-late", word: w::IN_WORK_LATE, count: |row| row.in_work_late },
+    Part { class: "ended", word: w::ENDED, count: |row| row.ended },
 ];
 
 /// The bars, the longest as long as there is room. The table under it says the same in numbers.
 pub(crate) fn bars(rows: &[&v1::StatisticsRow], l: Language) -> Markup {
     let longest = rows.iter().map(|row| sum(row)).max().unwrap_or(0).max(1);
-    let longest_label = rows.iter().map(|row| short(label(row)).chars().count() as u64).max().unwrap_or(0);
+    let longest_label = rows.iter().map(|row| short(label(row, l)).chars().count() as u64).max().unwrap_or(0);
     let labels = (longest_label * CHARACTER_WIDTH + 16).clamp(LABELS_WIDTH_MIN, LABELS_WIDTH_MAX);
     let (width, height) = (labels + BARS_WIDTH + COUNTS_WIDTH, rows.len() * BAR_STEP + 8);
     html! {
@@ -54,7 +55,7 @@ pub(crate) fn bars(rows: &[&v1::StatisticsRow], l: Language) -> Markup {
 }
 
 fn bar(row: &v1::StatisticsRow, labels: u64, y: usize, longest: u64, l: Language) -> Markup {
-    let name = label(row);
+    let name = label(row, l);
     let mut done = 0;
     let parts: Vec<(&Part, u64, f64, f64)> = PARTS
         .iter()
@@ -83,7 +84,7 @@ fn bar(row: &v1::StatisticsRow, labels: u64, y: usize, longest: u64, l: Language
     }
 }
 
-/// What lies over the colours: nothing, lines, strokes, dots, a grid.
+/// What lies over the colours: nothing, lines across, strokes, dots, a grid, lines down.
 fn patterns() -> Markup {
     let drawn = [
         ("early", ""),
@@ -91,6 +92,7 @@ fn patterns() -> Markup {
         ("late", "M-1 7 L7 -1"),
         ("in-work", "M2.5 3 H3.5"),
         ("in-work-late", "M0 0 L6 6 M6 0 L0 6"),
+        ("ended", "M3 0 V6"),
     ];
     html! {
         defs {
@@ -117,8 +119,13 @@ fn legend(l: Language) -> Markup {
     }
 }
 
-fn label(row: &v1::StatisticsRow) -> &str {
-    if row.name.is_empty() { &row.key } else { &row.name }
+fn label(row: &v1::StatisticsRow, l: Language) -> &str {
+    match (row.key.as_str(), row.name.as_str()) {
+        ("", "") => w::NOBODY_SAID.of(l),
+        ("*", "") => w::ALL_OTHERS.of(l),
+        (key, "") => key,
+        (_, name) => name,
+    }
 }
 
 fn sum(row: &v1::StatisticsRow) -> u64 {

@@ -26,6 +26,9 @@ words! {
     LATE = "Trễ hạn", "Late";
     IN_WORK = "Đang giải quyết", "In work";
     IN_WORK_LATE = "Đang giải quyết, trễ hạn", "In work, late";
+    ENDED = "Đã trả, không rõ hạn", "Finished, no due time";
+    NOBODY_SAID = "không ai ghi", "nobody said";
+    ALL_OTHERS = "tất cả còn lại", "all others";
     IN_TIME_SHARE = "Tỷ lệ đúng và trước hạn", "Share in time";
     TOTAL = "Tổng", "Total";
     KEY = "Mã", "Key";

@@ -72,6 +72,7 @@ words! {
     AGENCY = "Cơ quan", "Agency";
     STEP = "Bước", "Step";
     HOLDS_NOW = "đang giữ", "holds it now";
+    ON_ITS_WAY = "đang trên đường tới", "on its way there";
     PAUSES = "Thời gian không tính giờ", "When the clock stood still";
     PAUSES_CAPTION = "Các lần tạm dừng", "Pauses";
     CODE = "Mã", "Code";

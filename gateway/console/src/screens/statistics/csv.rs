@@ -53,9 +53,9 @@ mod tests {
         let lines: Vec<&str> = text.trim_start_matches('\u{feff}').split("\r\n").collect();
         assert_eq!(
             lines[0],
-            "Mã,Tên,Tiếp nhận,Trước hạn,Đúng hạn,Trễ hạn,Đang giải quyết,\"Đang giải quyết, trễ hạn\""
+            "Mã,Tên,Tiếp nhận,Trước hạn,Đúng hạn,Trễ hạn,Đang giải quyết,\"Đang giải quyết, trễ hạn\",\"Đã trả, không rõ hạn\""
         );
-        assert_eq!(lines[1], "h16.1,\"'=HYPERLINK(\"\"x\"\"), Sở\",8257,5638,2371,0,0,0");
-        assert_eq!(lines[2], ",Tổng,8257,0,0,0,0,0");
+        assert_eq!(lines[1], "h16.1,\"'=HYPERLINK(\"\"x\"\"), Sở\",8257,5638,2371,0,0,0,0");
+        assert_eq!(lines[2], ",Tổng,8257,0,0,0,0,0,0");
     }
 }

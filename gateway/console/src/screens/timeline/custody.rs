@@ -81,9 +81,9 @@ fn row(holding: &v1::Holding, l: Language) -> Markup {
                 @if holding.working_seconds_on_the_way > 0 { br; small.quiet { (w::ON_THE_WAY.of(l)) " " (time::hours(holding.working_seconds_on_the_way, l)) } }
             }
             td {
-                @if holding.until.is_some() { (time::minute(holding.until.as_ref(), l)) } @else {
-                    (state::badge("go", Icon::Flag, w::HOLDS_NOW, l))
-                }
+                @if holding.until.is_some() { (time::minute(holding.until.as_ref(), l)) }
+                @else if holding.since.is_some() { (state::badge("go", Icon::Flag, w::HOLDS_NOW, l)) }
+                @else { (state::badge("wait", Icon::Clock, w::ON_ITS_WAY, l)) }
             }
             td { (time::minute(holding.due_at.as_ref(), l)) }
             td.late[allowed > 0 && used > allowed] { (time::hours(used, l)) }

@@ -114,8 +114,9 @@ pub fn statistics(request: &v1::GetStatisticsRequest) -> v1::GetStatisticsRespon
     }
     let row = |key: String, name: String, early: u64, on_time: u64, late: u64, in_work: u64| {
         let in_work_late = late / 3;
-        let received = early + on_time + late + in_work + in_work_late;
-        v1::StatisticsRow { key, name, received, early, on_time, late, in_work, in_work_late }
+        let ended = on_time / 20;
+        let received = early + on_time + late + in_work + in_work_late + ended;
+        v1::StatisticsRow { key, name, received, early, on_time, late, in_work, in_work_late, ended }
     };
     let rows: Vec<v1::StatisticsRow> = (1..=30_u64)
         .map(|n| {
@@ -136,6 +137,7 @@ pub fn statistics(request: &v1::GetStatisticsRequest) -> v1::GetStatisticsRespon
         late: sum(|row| row.late),
         in_work: sum(|row| row.in_work),
         in_work_late: sum(|row| row.in_work_late),
+        ended: sum(|row| row.ended),
     };
     v1::GetStatisticsResponse { rows, total: Some(total), as_of: ago(0) }
 }
