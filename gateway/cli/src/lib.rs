@@ -53,6 +53,10 @@ pub enum Verb {
     ///
     /// Exit codes: 0 nothing does, 10 something does. `--incidents` shows when each began and ended.
     Stuck(verbs::stuck::Stuck),
+    /// Counts files as the provinces report them: received, early, on time, late, in work.
+    ///
+    /// By agency, level, procedure or month of the receipt; `-o csv` for a spreadsheet.
+    Stats(verbs::stats::Stats),
     /// Signs and submits files, or submits a ready-made envelope.
     ///
     /// The signed envelope is kept beside until the gateway has accepted or finally refused it, so that a repeat sends the same bytes and can
@@ -107,6 +111,7 @@ pub async fn run(cli: Cli) -> Exit {
         Verb::Config(verb) => verb.run(),
         Verb::Status(verb) => verb.run(language).await,
         Verb::Stuck(verb) => verb.run(language).await,
+        Verb::Stats(verb) => verb.run(language).await,
         Verb::Bulk(verb) => verb.run(language).await,
         Verb::Peer(verb) => verb.run(language).await,
         Verb::Trust(verb) => verb.run(language).await,

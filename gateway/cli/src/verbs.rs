@@ -17,6 +17,7 @@ pub mod peer;
 pub mod receipt;
 pub mod send;
 pub mod serve;
+pub mod stats;
 pub mod status;
 pub mod stuck;
 pub mod trace;

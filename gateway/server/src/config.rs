@@ -19,6 +19,7 @@ pub use adapter::AdapterConfig;
 pub use fault::Fault;
 pub use layers::{DEFAULT, Origin};
 
+use crate::alarms::AlarmsConfig;
 use crate::console::ConsoleConfig;
 use draft::{Draft, Places};
 use layers::Layers;
@@ -38,6 +39,8 @@ pub struct Config {
     pub console: Option<ConsoleConfig>,
     /// `[operate]`
     pub operate: Operate,
+    /// `[alarms]`; `None` when only the log hears of them.
+    pub alarms: Option<AlarmsConfig>,
     /// `[tls]`
     pub tls: Tls,
     /// `[store]`

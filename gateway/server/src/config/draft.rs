@@ -10,6 +10,7 @@ use super::{
     AdapterConfig, Config, Directory, Fault, Gateway, Limits, Listen, Operate, Quota, Retry, Store, Telemetry, Tls,
 };
 use super::{adapter, read_file};
+use crate::alarms::AlarmsConfig;
 use crate::console::ConsoleConfig;
 
 /// What could be read. A section is `None` when a value of it could not.
@@ -22,6 +23,8 @@ pub(crate) struct Draft {
     /// `None` when a value of it could not be read; the inner one says that there is no console.
     pub(crate) console: Option<Option<ConsoleConfig>>,
     pub(crate) operate: Option<Operate>,
+    /// As for the console.
+    pub(crate) alarms: Option<Option<AlarmsConfig>>,
     pub(crate) tls: TlsDraft,
     pub(crate) store: Option<Store>,
     pub(crate) evidence_key: Option<PathBuf>,
@@ -91,6 +94,7 @@ impl Draft {
             listen: self.listen?,
             console: self.console?,
             operate: self.operate?,
+            alarms: self.alarms?,
             tls,
             store: self.store?,
             evidence_key: self.evidence_key?,
@@ -115,6 +119,7 @@ impl From<&Config> for Draft {
             listen: Some(config.listen.clone()),
             console: Some(config.console.clone()),
             operate: Some(config.operate.clone()),
+            alarms: Some(config.alarms.clone()),
             tls: TlsDraft {
                 certificate: Some(tls.certificate),
                 key: Some(tls.key),

@@ -9,6 +9,7 @@ use super::draft::{Draft, TlsDraft};
 use super::layers::{Layers, Raw};
 use super::value::{self, Read};
 use super::{AdapterConfig, Directory, Fault, Gateway, Limits, Listen, Operate, Quota, Retry, Store, Telemetry};
+use crate::alarms::AlarmsConfig;
 use crate::console::ConsoleConfig;
 
 /// Reads typed values out of the layers and notes what is wrong.
@@ -35,6 +36,7 @@ impl Reader {
             operate: self
                 .read("operate.two_persons_for_bulk", value::truth)
                 .map(|two| Operate { two_persons_for_bulk: two }),
+            alarms: self.alarms(),
             tls: self.tls(),
             store: self.store(),
             evidence_key: self.read("evidence.key", value::path(&base)),
@@ -85,6 +87,24 @@ impl Reader {
         let Some(listen) = listen else { return Some(None) };
         let url = Some(url).filter(|url| !url.is_empty());
         Some(Some(ConsoleConfig { listen, url, certificate, key }))
+    }
+
+    fn alarms(&mut self) -> Option<Option<AlarmsConfig>> {
+        let base = self.base.clone();
+        let webhook = self.read("alarms.webhook", value::endpoint);
+        let secret = self.read("alarms.secret", value::optional_path(&base));
+        let roots = self.read("alarms.roots", value::optional_path(&base));
+        let private = self.read("alarms.private", value::truth);
+        let (webhook, secret, roots, private) = (webhook?, secret?, roots?, private?);
+        let Some(webhook) = webhook else { return Some(None) };
+        let Some(secret) = secret else {
+            self.fault("alarms.secret", "is required with `webhook`".to_owned());
+            return None;
+        };
+        if webhook.scheme_str() == Some("https") && roots.is_none() {
+            self.fault("alarms.roots", "is required for https".to_owned());
+        }
+        Some(Some(AlarmsConfig { webhook, secret, roots, private }))
     }
 
     fn tls(&mut self) -> TlsDraft {

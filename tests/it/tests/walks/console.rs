@@ -61,11 +61,8 @@ async fn a_stuck_handoff_is_found_read_retried_and_seen_delivered_in_a_browser()
     federation.local.kill(1).unwrap();
     let mut sender = Sender::connect(&federation.local, &cast.commune).await.unwrap();
     let mut envelope = sender.envelope(&[&cast.land_office]);
-    envelope.case = Some(v1::Case {
-        file_code: FILE_CODE.to_owned(),
-        procedure_code: "1.012783".to_owned(),
-        ..Default::default()
-    });
+    envelope.case =
+        Some(v1::Case { file_code: FILE_CODE.to_owned(), procedure_code: "1.012783".to_owned(), ..Default::default() });
     let dossier = v1::Dossier { subject: SUBJECT.to_owned(), ..Default::default() };
     envelope.content = Some(v1::envelope::Content::Dossier(dossier));
     let request = sender.sign(&envelope).unwrap();

@@ -2,6 +2,7 @@
 //! cause is named once, with the agency that has to act, and closes by itself after repair. And the trace of a file over three levels.
 
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use certs_dev::province::Plan;
@@ -87,13 +88,20 @@ fn reissue(federation: &Federation, version: u64, change: impl Fn(&str) -> Strin
 #[tokio::test(flavor = "multi_thread")]
 async fn each_cause_is_named_once_with_who_must_act_and_closes_by_itself_after_repair() {
     let plan = Plan::province();
-    let port = free_ports(1).unwrap()[0];
+    let ports = free_ports(2).unwrap();
+    let (port, hook) = (ports[0], TcpListener::bind(("127.0.0.1", ports[1])).await.unwrap());
     let commune_gateway = GatewayId::parse(COMMUNE).unwrap();
     let options = |adapters| Options {
-        extra_config: gateways::FAST.to_owned(),
+        extra_config: format!(
+            "{}[alarms]\nwebhook = \"http://127.0.0.1:{}/alarm\"\nsecret = \"hook.secret\"\nprivate = true\n",
+            gateways::FAST,
+            ports[1]
+        ),
         binary: Some(gateways::binary().unwrap()),
         adapters,
     };
+    let alarms = Arc::new(Mutex::new(Vec::new()));
+    let hooked = tokio::spawn(answer_all(hook, alarms.clone()));
     // Who is who is known once the province is laid out; the same plan gives the same ids.
     let cast = Federation::lay_out_by(plan.clone(), options(Vec::new())).unwrap().local.province.cast.clone();
     let broken = OwnAdapter {
@@ -134,7 +142,7 @@ async fn each_cause_is_named_once_with_who_must_act_and_closes_by_itself_after_r
     federation.local.spawn(1).unwrap();
     federation.local.wait_until_ready(1).await.unwrap();
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-    let system = tokio::spawn(answer_all(listener));
+    let system = tokio::spawn(answer_all(listener, Arc::default()));
     operator.stuck_until(CLOSED_WITHIN, |groups| groups.is_empty()).await;
     // What is gone at one look may come back: an incident ends at the second.
     let begun = Instant::now();
@@ -149,14 +157,46 @@ async fn each_cause_is_named_once_with_who_must_act_and_closes_by_itself_after_r
     };
     assert_eq!(incidents.len(), 2, "one incident a cause: {incidents:#?}");
     assert!(incidents.iter().all(|incident| incident["count_max"] == 3), "{incidents:#?}");
+    // The webhook heard of each at its beginning and at its end, and of nothing else.
+    let begun = Instant::now();
+    let told = loop {
+        let told = told_by(&alarms, COMMUNE);
+        if told.len() >= 4 {
+            break told;
+        }
+        assert!(begun.elapsed() < SEEN_WITHIN, "{told:?}");
+        // The webhook is another process's task.
+        tokio::time::sleep(LOOK).await;
+    };
+    let both = |kind: &str| [("adapter-error".to_owned(), kind.to_owned()), ("peer-down".to_owned(), kind.to_owned())];
+    assert_eq!(told, [both("incident.began"), both("incident.ended")].concat());
     system.abort();
+    hooked.abort();
 }
 
-/// A system that takes everything.
-async fn answer_all(listener: TcpListener) {
+/// What a gateway told the webhook: cause and kind, by kind.
+fn told_by(alarms: &Mutex<Vec<String>>, gateway: &str) -> Vec<(String, String)> {
+    let alarms = alarms.lock().unwrap();
+    let bodies = alarms.iter().map(|request| {
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        for header in ["webhook-id: ", "webhook-timestamp: ", "webhook-signature: v1,"] {
+            assert!(head.to_lowercase().contains(header), "{head}");
+        }
+        serde_json::from_str::<Value>(body).unwrap()
+    });
+    let ours = bodies.filter(|body| body["gateway"] == gateway);
+    let text = |body: &Value, key: &str| body[key].as_str().unwrap().to_owned();
+    let mut told: Vec<_> = ours.map(|body| (text(&body, "type"), text(&body, "cause"))).collect();
+    told.sort();
+    told.into_iter().map(|(kind, cause)| (cause, kind)).collect()
+}
+
+/// A system that takes everything, and remembers it.
+async fn answer_all(listener: TcpListener, taken: Arc<Mutex<Vec<String>>>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     loop {
         let Ok((mut stream, _)) = listener.accept().await else { return };
+        let taken = taken.clone();
         tokio::spawn(async move {
             let mut seen = Vec::new();
             let mut buffer = [0; 16 * 1024];
@@ -165,11 +205,13 @@ async fn answer_all(listener: TcpListener) {
                     return;
                 }
                 seen.extend_from_slice(&buffer[..read]);
-                let text = String::from_utf8_lossy(&seen).to_lowercase();
-                let Some(end) = text.find("\r\n\r\n") else { continue };
-                let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+                let text = String::from_utf8_lossy(&seen).into_owned();
+                let head = text.to_lowercase();
+                let Some(end) = head.find("\r\n\r\n") else { continue };
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
                 if seen.len() >= end + 4 + length.unwrap_or(0) {
                     seen.clear();
+                    taken.lock().unwrap().push(text);
                     if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.is_err() {
                         return;
                     }

@@ -104,7 +104,7 @@ impl Story {
         let commune = &self.local.province.cast.commune;
         let profile = self.local.operator_profile(&self.gateway_of(commune)?, OperatorRole::Viewer)?;
         let mut client = OperateServiceClient::new(profile.open().await?);
-        let request = v1::TimelineRequest { file_code: self.file_code.clone(), ..Default::default() };
+        let request = v1::TimelineRequest { file_code: self.file_code.clone(), only_here: true, ..Default::default() };
         let begun = Instant::now();
         // A result lies in the folder a moment before its delivery is written down.
         let timeline = loop {
