@@ -74,15 +74,44 @@ fn dossier(sent: &Sent<'_>) -> Vec<Fact> {
 }
 
 fn said(sent: &Sent<'_>, due_on: Option<Day>) -> Fact {
-    let said_at = sent.said_at.unwrap_or(sent.accepted_at).min(sent.accepted_at);
-    let today = Day::of(sent.accepted_at).start();
     Fact::Said {
         by: sent.from.clone(),
-        // A system that says today's midnight says today.
-        at: if said_at == today { sent.accepted_at } else { said_at },
+        at: sent.said_at.map_or(sent.accepted_at, |at| latest_meant(at).min(sent.accepted_at)),
         told_at: sent.accepted_at,
         step: sent.step.to_owned(),
         code: sent.code.to_owned(),
         due_on,
+    }
+}
+
+/// The latest instant that a system may have meant: one that tells days, minutes or seconds tells their beginnings, and what it did for a file that
+/// it got within the same was done after it got it.
+fn latest_meant(said_at: Timestamp) -> Timestamp {
+    const SECOND: i64 = 1_000_000;
+    const MINUTE: i64 = 60 * SECOND;
+    const DAY: i64 = 24 * 60 * MINUTE;
+    let told = match said_at.micros() {
+        _ if said_at == Day::of(said_at).start() => DAY,
+        at if at.rem_euclid(MINUTE) == 0 => MINUTE,
+        at if at.rem_euclid(SECOND) == 0 => SECOND,
+        _ => 1,
+    };
+    Timestamp::from_micros(said_at.micros().saturating_add(told - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_a_minute_and_a_second_mean_all_of_themselves() {
+        let check = |said: &str, meant: &str| {
+            let (said, meant) = (Timestamp::parse(said).unwrap(), Timestamp::parse(meant).unwrap());
+            assert_eq!(latest_meant(said), meant, "{said}");
+        };
+        check("2026-11-22T00:00:00+07:00", "2026-11-22T23:59:59.999999+07:00");
+        check("2026-11-22T09:30:00+07:00", "2026-11-22T09:30:59.999999+07:00");
+        check("2026-11-22T09:30:05+07:00", "2026-11-22T09:30:05.999999+07:00");
+        check("2026-11-22T09:30:05.25+07:00", "2026-11-22T09:30:05.25+07:00");
     }
 }
