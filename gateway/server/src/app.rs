@@ -31,6 +31,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
+use crate::alarms::{AlarmsError, Webhook};
 use crate::check;
 use crate::config::{AdapterConfig, Config, Fault};
 use crate::console::OpenConsole;
@@ -40,6 +41,7 @@ use crate::evidence_key::{self, KeyError};
 use crate::metrics::DoorMetrics;
 use crate::notice::{self, Addresses};
 use crate::quota::DoorQuota;
+use crate::register::FileRegister;
 use crate::run::{self, RunError};
 use crate::tls::{Identity, TlsError};
 
@@ -57,6 +59,7 @@ pub struct App {
     pub(crate) doors_listener: TcpListener,
     pub(crate) admin_listener: TcpListener,
     pub(crate) console: Option<OpenConsole>,
+    pub(crate) webhook: Option<Webhook>,
     pub(crate) source: DirectorySource,
     pub(crate) receivers: Vec<Receiver>,
     pub(crate) queues: Queues,
@@ -104,6 +107,9 @@ pub enum StartError {
         #[source]
         source: AdapterError,
     },
+    /// The webhook of alarms.
+    #[error("alarms cannot be sent: {0}")]
+    Alarms(#[from] AlarmsError),
     /// A port.
     #[error("{key} = \"{address}\": {source}: stop what listens there, or give another address")]
     Listen {
@@ -164,6 +170,7 @@ impl App {
         });
         metrics.certificate_expires_at(identity.expires_at().map_or(0, Timestamp::seconds));
         let console = OpenConsole::open(&config, &identity).await?;
+        let webhook = config.alarms.as_ref().map(Webhook::open).transpose()?;
         let draining = CancellationToken::new();
         let doors = Doors::new(DoorParts {
             engine: engine.clone(),
@@ -178,6 +185,7 @@ impl App {
             adapter_kinds: config.adapters.iter().map(|adapter| (adapter.name.clone(), adapter.kind.clone())).collect(),
             peers: Some(relay),
             console: console.as_ref().map(|console| console.links.clone()),
+            register: FileRegister::new(&config.store.path),
             tls_expires_at: identity.expires_at(),
         });
         let admin = Admin::new(engine.clone(), registry, draining.clone());
@@ -195,6 +203,7 @@ impl App {
             doors_listener,
             admin_listener,
             console,
+            webhook,
             source,
             receivers,
             queues,

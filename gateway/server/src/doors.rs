@@ -41,6 +41,7 @@ use crate::config::Limits;
 use crate::console::ConsoleLinks;
 use crate::metrics::DoorMetrics;
 use crate::quota::DoorQuota;
+use crate::register::FileRegister;
 use crate::tls::Peer;
 use crate::{errors, telemetry};
 
@@ -94,6 +95,8 @@ pub struct DoorParts {
     pub peers: Option<Arc<RelayPeers>>,
     /// Who is signed in to the console; `None` when there is none.
     pub console: Option<Arc<ConsoleLinks>>,
+    /// The register of files.
+    pub register: FileRegister,
     /// When this gateway's own TLS certificate ends.
     pub tls_expires_at: Option<Timestamp>,
 }

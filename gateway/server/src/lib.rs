@@ -5,6 +5,7 @@
 //! operators what they need, [`errors`] says how.
 
 pub mod admin;
+pub mod alarms;
 pub mod app;
 pub mod check;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod listen;
 pub mod metrics;
 pub mod notice;
 pub mod quota;
+pub mod register;
 pub mod run;
 pub mod telemetry;
 pub mod tls;

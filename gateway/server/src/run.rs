@@ -12,7 +12,7 @@ use crate::app::{App, Receiver};
 use crate::config::Config;
 use crate::doors::Doors;
 use crate::notice::{self, Addresses, State};
-use crate::{admin, console, listen};
+use crate::{admin, alarms, console, listen, register};
 
 /// Why a gateway stopped by itself.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +113,7 @@ struct Running {
 impl Running {
     fn start(app: App, config: &Arc<Config>, closing: &CancellationToken, stop: &CancellationToken) -> Self {
         let App {
-            engine, doors, admin, tls, doors_listener, admin_listener, source, receivers, draining, console, ..
+            engine, doors, admin, tls, doors_listener, admin_listener, source, receivers, draining, console, webhook, ..
         } = app;
         let mut rest: JoinSet<Result<&'static str, RunError>> = JoinSet::new();
         rest.spawn({
@@ -134,6 +134,20 @@ impl Running {
                 Ok("the console")
             });
         }
+        if let Some(webhook) = webhook {
+            let (engine, given, stop) = (engine.clone(), engine.alarms(), stop.clone());
+            rest.spawn(async move {
+                alarms::send(engine, webhook, given, stop).await;
+                Ok("the alarms")
+            });
+        }
+        rest.spawn({
+            let (doors, stop) = (doors.clone(), stop.clone());
+            async move {
+                register::follow(doors, stop).await;
+                Ok("the register of files")
+            }
+        });
         rest.spawn(keep_house(admin, doors.clone(), stop.clone()));
         for receiver in receivers {
             rest.spawn(receive(receiver, engine.clone(), draining.clone()));

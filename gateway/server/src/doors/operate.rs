@@ -6,6 +6,7 @@ mod bulk;
 mod custody;
 mod export;
 mod neighbours;
+mod statistics;
 mod stuck;
 mod told;
 pub(super) mod trace;
@@ -24,8 +25,10 @@ use proto::v1;
 use proto::v1::operate_service_server::OperateService;
 use tonic::{Request, Response, Status};
 
+pub(crate) use self::custody::files;
 use self::neighbours::Neighbours;
 use self::told::Teller;
+pub(crate) use self::trace::known_here;
 use super::gates::Gates;
 use super::pipeline::Answers;
 use super::{Caller, Doors, adapter, wire};
@@ -270,8 +273,9 @@ impl OperateService for OperateDoor {
         &self,
         request: Request<v1::GetStatisticsRequest>,
     ) -> Result<Response<v1::GetStatisticsResponse>, Status> {
-        self.viewer(&request)?;
-        Err(Status::unimplemented("statistics"))
+        let caller = self.viewer(&request)?;
+        let counted = statistics::count(&self.0, &caller, request.get_ref());
+        Ok(Response::new(self.0.within(&caller, counted).await?))
     }
 
     async fn create_console_link(

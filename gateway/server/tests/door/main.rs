@@ -6,6 +6,7 @@ mod gateway;
 mod hostile;
 mod ladder;
 mod sdk_worker;
+mod statistics;
 mod workers;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Who held a file: facts out of a joined timeline, measured by the calendar and the procedure that the file keeps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gateway_evidence::{Event, EventKind};
 use gateway_model::custody::{Custody, Fact, Holding, Pause, Rules, Sent, Standing, facts};
@@ -10,6 +10,7 @@ use gateway_model::envelope::ContentKind;
 use gateway_model::id::{AgencyId, DeliveryId, EnvelopeId, EnvelopeKey};
 use gateway_model::language::Language;
 use gateway_model::{Timestamp, limits};
+use gateway_register::File;
 use gateway_store::rows::EnvelopeSeq;
 use prost::Message as _;
 use proto::v1;
@@ -52,12 +53,94 @@ pub(super) fn of(
     }
     let directory = caller.directory();
     let facts = all_facts(directory, told);
-    let procedure =
-        told.envelopes.iter().map(|envelope| envelope.procedure_code.as_str()).find(|code| !code.is_empty());
-    let procedure = procedure.unwrap_or_default();
+    let procedure = procedure(told);
     let rules = Rules::of(directory, procedure, &facts);
     let custody = Custody::of(&facts, &rules, doors.engine.clock().now());
     Some(Slip { directory, language: caller.language }.wire(code, procedure, &custody, &rules))
+}
+
+/// The files under a code as the register keeps them, out of what is known here: one, or one for each desk that several envelopes name as the
+/// issuer of the code. A code under which nobody handed a file over stands for none.
+pub(crate) fn files(directory: &Directory, code: &str, told: &v1::TimelineResponse, now: Timestamp) -> Vec<File> {
+    let issuers: BTreeSet<String> = told.envelopes.iter().filter_map(|envelope| issuer(directory, envelope)).collect();
+    if issuers.len() < 2 {
+        return file(directory, code, told, issuers.first(), now).into_iter().collect();
+    }
+    let files = issuers.iter().filter_map(|desk| {
+        let own = of_desk(directory, told, desk, &issuers);
+        file(directory, code, &own, Some(desk), now)
+    });
+    files.collect()
+}
+
+fn file(
+    directory: &Directory,
+    code: &str,
+    told: &v1::TimelineResponse,
+    issuer: Option<&String>,
+    now: Timestamp,
+) -> Option<File> {
+    let facts = all_facts(directory, told);
+    let desk = facts.iter().filter_map(|fact| match fact {
+        Fact::Received { agency, at } => Some((0, *at, agency)),
+        Fact::HandedOver { from, at, .. } => Some((1, *at, from)),
+        Fact::Promised { .. }
+        | Fact::Delivered { .. }
+        | Fact::NotDelivered { .. }
+        | Fact::Aside { .. }
+        | Fact::Said { .. } => None,
+    });
+    let (rank, _, desk) = desk.min()?;
+    // Whoever handed it on here first need not be the desk: the envelope names it.
+    let named = issuer.filter(|_| rank > 0).and_then(|name| AgencyId::parse(name).ok());
+    let procedure = procedure(told);
+    let rules = Rules::of(directory, procedure, &facts);
+    let custody = Custody::of(&facts, &rules, now);
+    Some(File {
+        file_code: code.to_owned(),
+        issuer: named.unwrap_or_else(|| desk.clone()),
+        procedure_code: rules.procedure.map_or_else(|| procedure.to_owned(), |procedure| procedure.code.clone()),
+        received_at: custody.received_at?,
+        // While the clock stands still the due time moves with the clock.
+        due_at: custody.due.filter(|_| custody.standing != Standing::Paused).map(|due| due.at),
+        finished_at: custody.finished_at,
+    })
+}
+
+/// The desk that an envelope names as the issuer of its file's code: its id, or the name itself when nobody knows it.
+fn issuer(directory: &Directory, envelope: &v1::EnvelopeSummary) -> Option<String> {
+    let name = Some(envelope.issuer.as_str()).filter(|name| !name.is_empty())?;
+    let at = envelope.accepted_at.as_ref().and_then(instant).unwrap_or(Timestamp::MAX);
+    Some(directory.agency_named_at(name, at).map_or_else(|| name.to_owned(), |agency| agency.id.to_string()))
+}
+
+/// What belongs to one of several desks that issued the same code: what names it, what it sent, and what those said who had it from there.
+fn of_desk(
+    directory: &Directory,
+    told: &v1::TimelineResponse,
+    desk: &String,
+    issuers: &BTreeSet<String>,
+) -> v1::TimelineResponse {
+    let names = |envelope: &v1::EnvelopeSummary| match issuer(directory, envelope) {
+        Some(issuer) => issuer == *desk,
+        None => envelope.sender == *desk,
+    };
+    let serves = |envelope: &v1::EnvelopeSummary, agency: &String| {
+        envelope.deliveries.iter().any(|delivery| delivery.recipient == *agency)
+    };
+    let from_there =
+        |agency: &String| told.envelopes.iter().any(|envelope| names(envelope) && serves(envelope, agency));
+    let belongs = |envelope: &&v1::EnvelopeSummary| {
+        let says_nothing = envelope.issuer.is_empty() && !issuers.contains(&envelope.sender);
+        names(envelope) || (says_nothing && from_there(&envelope.sender))
+    };
+    let envelopes = told.envelopes.iter().filter(belongs).cloned().collect();
+    v1::TimelineResponse { envelopes, entries: told.entries.clone(), ..v1::TimelineResponse::default() }
+}
+
+fn procedure(told: &v1::TimelineResponse) -> &str {
+    let codes = told.envelopes.iter().map(|envelope| envelope.procedure_code.as_str());
+    codes.into_iter().find(|code| !code.is_empty()).unwrap_or_default()
 }
 
 fn all_facts(directory: &Directory, told: &v1::TimelineResponse) -> Vec<Fact> {

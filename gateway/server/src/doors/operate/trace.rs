@@ -88,6 +88,12 @@ pub(in super::super) async fn part(
     Ok(answer)
 }
 
+/// What this gateway knows by itself of the envelopes under a file code.
+pub(crate) async fn known_here(doors: &Doors, file_code: &str) -> Result<v1::TimelineResponse, Refusal> {
+    let known = Known::of(doors, &About::FileCode(file_code.to_owned()), doors.language, |_, _| true).await?;
+    Ok(known.told)
+}
+
 /// What this gateway knows, and whom to ask for more.
 struct Known {
     told: v1::TimelineResponse,
