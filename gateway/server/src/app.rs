@@ -142,8 +142,7 @@ impl App {
     /// [`StartError`], saying what to do.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let identity = Identity::read(&config.tls)?;
-        let tls = identity.server(&config.tls.certificate)?;
-        let client_tls = identity.client(&config.tls.certificate)?;
+        let (tls, client_tls) = (identity.server(&config.tls.certificate)?, identity.client(&config.tls.certificate)?);
         let queues = Queues::default();
         let prepared = prepare_all(&config.adapters, &queues).map_err(StartError::Config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());

@@ -307,3 +307,6 @@ fn standing(standing: Standing) -> v1::CaseStanding {
         Standing::Ended => v1::CaseStanding::Ended,
     }
 }
+
+#[cfg(test)]
+mod tests;
