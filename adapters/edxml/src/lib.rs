@@ -8,6 +8,7 @@
 //! two ways; `ledger` remembers which document is which envelope. The doors are `folder`, [`hub::client`] and [`hub::server`].
 
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,6 +113,7 @@ struct Edxml {
     ledger: Ledger,
     way: Way,
     refused: Refused,
+    quarantine: PathBuf,
 }
 
 /// Its door.
@@ -154,7 +156,7 @@ impl Edxml {
                 Way::HubServer(Arc::new(HubServer::open(server, intake, handover, room, secret, &config.path)?))
             }
         };
-        Ok(Self { ledger, way, refused })
+        Ok(Self { ledger, way, refused, quarantine: quarantine::folder(&config.path) })
     }
 }
 
@@ -173,6 +175,10 @@ impl Adapter for Edxml {
             return Outcome::Deferred { reason, detail, retry_after: None, scope };
         }
         outcome
+    }
+
+    fn quarantine(&self) -> Option<PathBuf> {
+        Some(self.quarantine.clone())
     }
 
     async fn check(&self) -> Health {

@@ -22,7 +22,7 @@ pub(crate) struct Quarantine {
 impl Quarantine {
     /// Makes the folder.
     pub(crate) fn open(path: &Path, working: PathBuf) -> Result<Self, AdapterError> {
-        let folder = path.join("quarantine");
+        let folder = folder(path);
         disk::make_folder(&folder)?;
         Ok(Self { folder, working })
     }
@@ -50,6 +50,11 @@ impl Quarantine {
     pub(crate) fn explain(&self, name: &str, reason: &str) -> Result<(), AdapterError> {
         disk::write_whole(&self.working, &self.folder.join(format!("{name}.reason.txt")), reason.as_bytes())
     }
+}
+
+/// Where it is in the adapter's folder.
+pub(crate) fn folder(path: &Path) -> PathBuf {
+    path.join("quarantine")
 }
 
 /// A name for files, of what something is called and what tells it apart.

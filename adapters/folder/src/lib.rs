@@ -13,6 +13,7 @@
 //!
 //! The rooms are those of every adapter: [`config`] reads and checks, `deliver` hands over, `door` brings in; health is here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use adapters_sdk::disk;
@@ -98,6 +99,10 @@ impl Adapter for Folder {
             Ok(Ok(())) => Health::Up,
             Ok(Err(fault)) | Err(fault) => Health::Down { cause: fault.to_string() },
         }
+    }
+
+    fn quarantine(&self) -> Option<PathBuf> {
+        self.outbox.as_ref().map(|_| self.layout.refused.clone())
     }
 
     async fn receive(&self, door: Arc<dyn Door>) -> Result<(), AdapterError> {

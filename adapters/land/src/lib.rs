@@ -14,6 +14,7 @@
 //!
 //! The rooms are those of every adapter: [`config`] reads and checks, `to_land` and `to_one_stop` hand over and take in, health is here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -123,6 +124,10 @@ impl Adapter for Land {
             Ok(Ok(())) => Health::Up,
             Ok(Err(fault)) | Err(fault) => Health::Down { cause: fault.to_string() },
         }
+    }
+
+    fn quarantine(&self) -> Option<PathBuf> {
+        Some(self.state.quarantined())
     }
 
     async fn receive(&self, door: Arc<dyn Door>) -> Result<(), AdapterError> {

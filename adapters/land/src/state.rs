@@ -107,9 +107,14 @@ impl State {
         disk::remove(&path)
     }
 
+    /// Where such calls are kept.
+    pub(crate) fn quarantined(&self) -> PathBuf {
+        self.folder.join("quarantine")
+    }
+
     /// Keeps a call that could not be taken on, where a person finds it. The same call is kept once.
     pub(crate) async fn quarantine(&self, call: &'static str, body: &[u8], refusal: &Refusal, now: Timestamp) {
-        let folder = self.folder.join("quarantine");
+        let folder = self.quarantined();
         let (body, refusal) = (body.to_vec(), refusal.clone());
         let kept = disk::run(move || keep(&folder, call, &body, &refusal, now)).await;
         match kept.and_then(|kept| kept) {

@@ -28,6 +28,7 @@ pub mod listener;
 pub mod mailbox;
 pub mod noes;
 pub mod outbound;
+pub mod quarantine;
 pub mod relay;
 pub mod seal;
 pub mod settings;
@@ -111,6 +112,11 @@ pub trait Adapter: Send + Sync {
 
     /// How much working time a delivery may wait for being picked up before that is an incident; `None` for adapters that push.
     fn not_picked_up_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The folder in which it keeps what it could not take in, with the reasons, as [`quarantine`] reads them; `None` when it keeps nothing.
+    fn quarantine(&self) -> Option<PathBuf> {
         None
     }
 

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adapters_http::hook::sign::{self, Secret};
-use adapters_sdk::outbound::{AllowList, Allowed, Origin, Outbound, OutboundBounds, OutboundSettings, Request, RequestBody};
+use adapters_sdk::outbound::{
+    AllowList, Allowed, Origin, Outbound, OutboundBounds, OutboundSettings, Request, RequestBody,
+};
 use gateway_engine::Engine;
 use gateway_engine::incident::Alarm;
 use gateway_model::id::GatewayId;
@@ -73,7 +75,8 @@ impl Webhook {
     /// [`AlarmsError`].
     pub fn open(config: &AlarmsConfig) -> Result<Self, AlarmsError> {
         let setup = |problem: String| AlarmsError::Setup(problem);
-        let origin = Origin::of(&config.webhook).ok_or_else(|| setup(format!("{} is no address to call", config.webhook)))?;
+        let origin =
+            Origin::of(&config.webhook).ok_or_else(|| setup(format!("{} is no address to call", config.webhook)))?;
         let roots_pem = config.roots.as_deref().map(read).transpose()?;
         let settings = OutboundSettings {
             allowed: AllowList::new(vec![Allowed { origin, is_private: config.private }]),

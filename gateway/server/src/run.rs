@@ -113,7 +113,18 @@ struct Running {
 impl Running {
     fn start(app: App, config: &Arc<Config>, closing: &CancellationToken, stop: &CancellationToken) -> Self {
         let App {
-            engine, doors, admin, tls, doors_listener, admin_listener, source, receivers, draining, console, webhook, ..
+            engine,
+            doors,
+            admin,
+            tls,
+            doors_listener,
+            admin_listener,
+            source,
+            receivers,
+            draining,
+            console,
+            webhook,
+            ..
         } = app;
         let mut rest: JoinSet<Result<&'static str, RunError>> = JoinSet::new();
         rest.spawn({

@@ -11,8 +11,8 @@ use gateway_model::state::{DeliveryState, DeliveryStatus};
 use gateway_model::{Reason, Timestamp};
 use gateway_store::claim::{Claim, ReturnWhat};
 use gateway_store::faulty::{Fault, Faults, FaultyStore, Gate, Step};
-use gateway_store::memory::MemoryStore;
 use gateway_store::mark::Mark;
+use gateway_store::memory::MemoryStore;
 use gateway_store::settle::{ReturnState, Settle, SettleReturn};
 use gateway_store::{Pressure, Store, StoreError};
 use gateway_store_conformance::suite::{

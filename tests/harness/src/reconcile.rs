@@ -125,13 +125,12 @@ impl Log {
     }
 
     async fn own_events(&mut self, sender: &AgencyId, id: &str) -> anyhow::Result<Vec<v1::Event>> {
-        let request =
-            v1::TimelineRequest {
-                sender: sender.to_string(),
-                envelope_id: id.to_owned(),
-                only_here: true,
-                ..v1::TimelineRequest::default()
-            };
+        let request = v1::TimelineRequest {
+            sender: sender.to_string(),
+            envelope_id: id.to_owned(),
+            only_here: true,
+            ..v1::TimelineRequest::default()
+        };
         let timeline = match self.client.timeline(request).await {
             Ok(answer) => answer.into_inner(),
             Err(status) if status.code() == tonic::Code::NotFound => v1::TimelineResponse::default(),

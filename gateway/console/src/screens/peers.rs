@@ -81,6 +81,7 @@ fn one_adapter<D: OperateService>(adapter: &v1::AdapterState, visit: &Visit<D>) 
             @if let Some(pause) = paused { p { (pause_words(pause, l)) } }
             @if !adapter.agencies.is_empty() { (agency_table(&adapter.agencies, visit)) }
             @if adapter.kind == "worker" { (workers(&adapter.workers, l)) }
+            @if adapter.quarantined_count > 0 { (quarantine(adapter, l)) }
             (act::destination_block(&destination, paused.is_some(), visit))
         }
     }
@@ -141,6 +142,29 @@ fn one_worker(worker: &v1::WorkerState, l: Language) -> Markup {
             td { (time::moment(worker.last_poll_at.as_ref(), l)) }
             td { (time::moment(worker.heard_at.as_ref(), l)) }
             td.number { (worker.leases) }
+        }
+    }
+}
+
+/// What the adapter could not take in, the newest first.
+fn quarantine(adapter: &v1::AdapterState, l: Language) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(w::QUARANTINE_CAPTION.of(l)) {
+            table {
+                caption { (w::QUARANTINE_CAPTION.of(l)) " (" (number::count(adapter.quarantined_count, l)) ")" }
+                thead { tr {
+                    @for word in [w::QUARANTINE_NAME, w::QUARANTINE_REASON, w::SINCE] { th scope="col" { (word.of(l)) } }
+                } }
+                tbody {
+                    @for one in &adapter.quarantined {
+                        tr {
+                            th scope="row" { (code(&one.name)) }
+                            td.wide { (code(&one.reason)) @if !one.detail.is_empty() { br; small { (safe(&one.detail)) } } }
+                            td { (time::moment(one.since.as_ref(), l)) }
+                        }
+                    }
+                }
+            }
         }
     }
 }

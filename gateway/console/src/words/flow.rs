@@ -6,6 +6,9 @@ words! {
     PEERS_CAPTION = "Các trục liên thông mà trục này nói chuyện", "The gateways that this one speaks with";
     ADAPTERS = "Bộ kết nối", "Adapters";
     ADAPTER_CAPTION = "Các cơ quan qua bộ kết nối này", "The agencies behind this adapter";
+    QUARANTINE_CAPTION = "Không nhận vào được, để riêng", "Not taken in, kept aside";
+    QUARANTINE_NAME = "Tên", "Name";
+    QUARANTINE_REASON = "Lý do", "Reason";
     WORKERS_CAPTION = "Tiến trình lấy việc", "Workers";
     GATEWAY = "Trục liên thông", "Gateway";
     RELATION = "Quan hệ", "Relation";

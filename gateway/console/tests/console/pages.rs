@@ -106,6 +106,14 @@ async fn a_stuck_handoff_says_why_who_must_act_what_to_do_and_leads_to_its_deliv
 }
 
 #[tokio::test]
+async fn what_an_adapter_could_not_take_in_is_shown_with_its_reason_and_how_much_there_is() {
+    let page = House::new("viewer").get(&Browser::known(), "/peers").await.text;
+    for text in ["để riêng (21)", "goi-0042.edxml", "EDXML_DATE"] {
+        assert!(page.contains(text), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_timeline_keeps_receipts_and_business_statuses_apart_and_marks_what_is_only_local() {
     let house = House::new("operator");
     let page = house

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use adapters_sdk::quarantine::Quarantined;
 use adapters_sdk::{Absence, Health};
 use gateway_model::id::AgencyId;
-use gateway_model::{Refusal, Timestamp};
+use gateway_model::{Reason, Refusal, Timestamp};
 use gateway_store::backlog::LaneLoad;
 use gateway_store::claim::Lane;
 use gateway_store::rows::DeliverySummary;
@@ -86,6 +87,17 @@ impl Operate {
             Health::Up => (true, String::new()),
             Health::Down { cause } => (false, cause),
         })
+    }
+
+    /// What an adapter could not take in: how much, and the newest of it.
+    ///
+    /// # Errors
+    /// [`gateway_model::Reason::NotFound`] when there is no such adapter; [`gateway_model::Reason::AdapterFailed`] when its folder cannot be read.
+    pub async fn quarantined(&self, name: &str, limit: usize) -> Result<(usize, Vec<Quarantined>), Refusal> {
+        let adapter = self.engine.adapters.by_name.get(name).ok_or(Reason::NotFound)?;
+        let Some(folder) = adapter.quarantine() else { return Ok((0, Vec::new())) };
+        let looked = adapters_sdk::quarantine::look(folder, limit).await;
+        looked.map_err(|error| Refusal::new(Reason::AdapterFailed).saw(error.to_string()))
     }
 
     /// Working time from now until an instant, in seconds, by the calendar of an agency; negative when it has passed.

@@ -348,6 +348,25 @@ async fn a_trace_tells_of_every_level_and_says_who_did_not_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_adapter_could_not_take_in_is_listed_with_its_reason() {
+    let federation = Federation::running().await.unwrap();
+    let operator = Operator::at(&federation, "gw-province", OperatorRole::Viewer);
+    let drop = federation.local.folder.join("systems/land-office/outgoing/hs-0042.toml");
+    std::fs::write(drop, "subject = \"Trả kết quả\"\nto = [\"no-such-agency\"]\n").unwrap();
+    let begun = Instant::now();
+    let aside = loop {
+        let adapters = operator.json(&["adapter", "ls"]);
+        let office = adapters.into_iter().find(|adapter| adapter["name"] == "land-office").unwrap();
+        if office["quarantined_count"] == 1 {
+            break office["quarantined"][0].clone();
+        }
+        assert!(begun.elapsed() < CLOSED_WITHIN, "{office:#}");
+        tokio::time::sleep(LOOK).await;
+    };
+    assert!(aside["reason"] == "RECIPIENT_UNKNOWN" && aside["since"].is_string(), "{aside:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_of_many_is_frozen_run_and_written_into_the_audit() {
     let mut federation = Federation::running().await.unwrap();
     let cast = federation.local.province.cast.clone();

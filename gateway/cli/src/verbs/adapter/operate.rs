@@ -77,6 +77,14 @@ fn print_more(adapter: &v1::AdapterState, language: Language) {
     if let Some(pause) = &adapter.paused {
         outln!("{name}: {} {}: {}", language.pick("tạm dừng bởi", "paused by"), pause.operator, pause.reason);
     }
+    if adapter.quarantined_count > 0 {
+        let words =
+            language.pick("không nhận vào được, để riêng kèm lý do", "not taken in, kept aside with the reasons");
+        outln!("{name}: {} {words}", adapter.quarantined_count);
+    }
+    for one in &adapter.quarantined {
+        outln!("{name}:   {}  {}  {}  {}", local_time(one.since.as_ref(), language), one.reason, one.name, one.detail);
+    }
     for worker in &adapter.workers {
         outln!(
             "{name}: {} {} {} ({}), {} {}",
@@ -98,12 +106,15 @@ fn print_more(adapter: &v1::AdapterState, language: Language) {
 }
 
 fn json(adapter: &v1::AdapterState) -> serde_json::Value {
+    let quarantined = |one: &v1::Quarantined| serde_json::json!({ "name": one.name, "reason": one.reason, "detail": one.detail, "since": rfc3339(one.since.as_ref()) });
     let agency = |agency: &v1::AgencyFlow| serde_json::json!({ "agency": agency.agency, "name": agency.name, "flow": flow_json(agency.flow.as_ref()) });
     serde_json::json!({
         "name": adapter.name, "kind": adapter.kind, "healthy": adapter.healthy, "detail": adapter.detail,
         "paused": pause_json(adapter.paused.as_ref()),
         "agencies": adapter.agencies.iter().map(agency).collect::<Vec<_>>(),
         "workers": adapter.workers.iter().map(worker_json).collect::<Vec<_>>(),
+        "quarantined_count": adapter.quarantined_count,
+        "quarantined": adapter.quarantined.iter().map(quarantined).collect::<Vec<_>>(),
     })
 }
 

@@ -118,6 +118,13 @@ pub fn adapters() -> v1::ListAdaptersResponse {
                     agency("h99.30.07", "Phòng Tư pháp huyện (ví dụ)", stopped),
                 ],
                 workers: Vec::new(),
+                quarantined_count: 21,
+                quarantined: vec![v1::Quarantined {
+                    name: "goi-0042.edxml".to_owned(),
+                    reason: "EDXML_DATE".to_owned(),
+                    detail: HOSTILE.to_owned(),
+                    since: ago(1_800),
+                }],
             },
             v1::AdapterState {
                 name: "thue".to_owned(),
@@ -139,6 +146,7 @@ pub fn adapters() -> v1::ListAdaptersResponse {
                     draining: true,
                     problems: vec![HOSTILE.to_owned()],
                 }],
+                ..Default::default()
             },
         ],
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use adapters_sdk::quarantine::Quarantined;
 use futures::StreamExt as _;
 use gateway_engine::lane::{Party, Place};
 use gateway_engine::operate::{Contact, Operate};
@@ -24,6 +25,8 @@ const CHECK_TIME_MAX: Duration = Duration::from_secs(3);
 /// Adapters asked at the same time.
 const CHECKS_AT_ONCE: usize = 8;
 const DETAIL_CHARS_MAX: usize = 512;
+/// Of what an adapter keeps aside, the newest that are told.
+const QUARANTINED_MAX: usize = 20;
 
 /// What waits for everybody, and who answers.
 pub(super) struct Neighbours<'a> {
@@ -98,6 +101,13 @@ impl<'a> Neighbours<'a> {
         let health = tokio::time::timeout(CHECK_TIME_MAX, self.operate.check_adapter(name)).await.ok().flatten();
         let silent = self.language.pick("không trả lời kịp", "did not answer in time").to_owned();
         let (healthy, detail) = health.unwrap_or((false, silent));
+        let (aside, newest) = match self.operate.quarantined(name, QUARANTINED_MAX).await {
+            Ok(quarantined) => quarantined,
+            Err(refusal) => {
+                tracing::warn!(adapter = name, %refusal, "cannot read what the adapter keeps aside");
+                (0, Vec::new())
+            }
+        };
         let agency = |agency: &&AgencyId| v1::AgencyFlow {
             agency: agency.to_string(),
             name: self::name(self.directory, agency, self.language),
@@ -111,6 +121,8 @@ impl<'a> Neighbours<'a> {
             paused: self.operate.paused(&Pausable::Adapter(name.to_owned())).map(pause),
             agencies: served.iter().map(agency).collect(),
             workers: adapter::workers_of(self.doors, name),
+            quarantined_count: aside as u64,
+            quarantined: newest.into_iter().map(quarantined).collect(),
         }
     }
 
@@ -133,6 +145,11 @@ impl<'a> Neighbours<'a> {
             paused: self.operate.paused(&Pausable::Party(party.clone())).map(pause),
         }
     }
+}
+
+fn quarantined(one: Quarantined) -> v1::Quarantined {
+    let since = Some(wire::timestamp(one.since));
+    v1::Quarantined { name: one.name, reason: one.reason, detail: one.detail, since }
 }
 
 async fn oldest(operate: &Operate, load: &LaneLoad) -> Result<Option<Timestamp>, Refusal> {
