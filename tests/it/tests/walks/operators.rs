@@ -1,6 +1,7 @@
 //! What operators see: a province in which a gateway is down, an adapter fails, an agency never picks up and a certificate is out of date. Each
 //! cause is named once, with the agency that has to act, and closes by itself after repair. And the trace of a file over three levels.
 
+use std::fmt::Debug;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -56,16 +57,20 @@ impl Operator {
 
     /// Asks what is stuck until it is as expected.
     async fn stuck_until(&self, within: Duration, expected: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        let begun = Instant::now();
-        loop {
-            let groups = self.json(&["stuck"]);
-            if expected(&groups) {
-                return groups;
-            }
-            assert!(begun.elapsed() < within, "after {:?}: {groups:#?}", begun.elapsed());
-            // What other processes do is looked at again and again.
-            tokio::time::sleep(LOOK).await;
+        looked_until(within, || self.json(&["stuck"]), |groups| expected(groups)).await
+    }
+}
+
+/// What other processes do is looked at again and again, until it is as expected.
+async fn looked_until<T: Debug>(within: Duration, look: impl Fn() -> T, expected: impl Fn(&T) -> bool) -> T {
+    let begun = Instant::now();
+    loop {
+        let seen = look();
+        if expected(&seen) {
+            return seen;
         }
+        assert!(begun.elapsed() < within, "after {:?}: {seen:#?}", begun.elapsed());
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -145,29 +150,12 @@ async fn each_cause_is_named_once_with_who_must_act_and_closes_by_itself_after_r
     let system = tokio::spawn(answer_all(listener, Arc::default()));
     operator.stuck_until(CLOSED_WITHIN, |groups| groups.is_empty()).await;
     // What is gone at one look may come back: an incident ends at the second.
-    let begun = Instant::now();
-    let incidents = loop {
-        let incidents = operator.json(&["stuck", "--incidents"]);
-        if incidents.iter().all(|incident| incident["closed_at"].is_string()) {
-            break incidents;
-        }
-        assert!(begun.elapsed() < SEEN_WITHIN, "{incidents:#?}");
-        // As above.
-        tokio::time::sleep(LOOK).await;
-    };
+    let all_closed = |incidents: &Vec<Value>| incidents.iter().all(|incident| incident["closed_at"].is_string());
+    let incidents = looked_until(SEEN_WITHIN, || operator.json(&["stuck", "--incidents"]), all_closed).await;
     assert_eq!(incidents.len(), 2, "one incident a cause: {incidents:#?}");
     assert!(incidents.iter().all(|incident| incident["count_max"] == 3), "{incidents:#?}");
     // The webhook heard of each at its beginning and at its end, and of nothing else.
-    let begun = Instant::now();
-    let told = loop {
-        let told = told_by(&alarms, COMMUNE);
-        if told.len() >= 4 {
-            break told;
-        }
-        assert!(begun.elapsed() < SEEN_WITHIN, "{told:?}");
-        // The webhook is another process's task.
-        tokio::time::sleep(LOOK).await;
-    };
+    let told = looked_until(SEEN_WITHIN, || told_by(&alarms, COMMUNE), |told| told.len() >= 4).await;
     let both = |kind: &str| [("adapter-error".to_owned(), kind.to_owned()), ("peer-down".to_owned(), kind.to_owned())];
     assert_eq!(told, [both("incident.began"), both("incident.ended")].concat());
     system.abort();
@@ -353,16 +341,12 @@ async fn what_an_adapter_could_not_take_in_is_listed_with_its_reason() {
     let operator = Operator::at(&federation, "gw-province", OperatorRole::Viewer);
     let drop = federation.local.folder.join("systems/land-office/outgoing/hs-0042.toml");
     std::fs::write(drop, "subject = \"Trả kết quả\"\nto = [\"no-such-agency\"]\n").unwrap();
-    let begun = Instant::now();
-    let aside = loop {
+    let office = || {
         let adapters = operator.json(&["adapter", "ls"]);
-        let office = adapters.into_iter().find(|adapter| adapter["name"] == "land-office").unwrap();
-        if office["quarantined_count"] == 1 {
-            break office["quarantined"][0].clone();
-        }
-        assert!(begun.elapsed() < CLOSED_WITHIN, "{office:#}");
-        tokio::time::sleep(LOOK).await;
+        adapters.into_iter().find(|adapter| adapter["name"] == "land-office").unwrap()
     };
+    let office = looked_until(CLOSED_WITHIN, office, |office| office["quarantined_count"] == 1).await;
+    let aside = &office["quarantined"][0];
     assert!(aside["reason"] == "RECIPIENT_UNKNOWN" && aside["since"].is_string(), "{aside:#}");
 }
 
