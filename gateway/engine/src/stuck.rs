@@ -1,6 +1,6 @@
 //! What needs a person now, by cause: each cause once, however much waits for it, with the agency that has to act.
 //!
-//! The board is looked at again and again by [`watch`] and kept in memory: whoever asks gets the last look, at once, however much is stored.
+//! The board is looked at again and again by `watch` and kept in memory: whoever asks gets the last look, at once, however much is stored.
 //! Deliveries that wait are counted from the store's index of lanes; only lanes in trouble are read, and of these only the first rows.
 
 mod look;

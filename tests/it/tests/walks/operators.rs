@@ -70,6 +70,7 @@ async fn looked_until<T: Debug>(within: Duration, look: impl Fn() -> T, expected
             return seen;
         }
         assert!(begun.elapsed() < within, "after {:?}: {seen:#?}", begun.elapsed());
+        // No event of another process comes here.
         tokio::time::sleep(LOOK).await;
     }
 }
