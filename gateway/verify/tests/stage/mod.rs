@@ -84,6 +84,8 @@ impl Stage {
             systems,
             gateways: vec![],
             operators: vec![],
+            calendars: vec![],
+            procedures: vec![],
             anchors: vec![anchor(ladder.root().certificate_der())],
             intermediates: vec![ladder.issuing().certificate_der().to_vec()],
             crls,
