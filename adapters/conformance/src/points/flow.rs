@@ -7,10 +7,10 @@ use crate::gateway::stage::{Call, Standing, State};
 use crate::parcel::Letter;
 use crate::rig::{Finding, Rig};
 
-/// A lease that only heartbeats keep.
-const SHORT_LEASE: Duration = Duration::from_millis(1500);
+/// A lease that only heartbeats keep; a busy machine may be late with one of them.
+const SHORT_LEASE: Duration = Duration::from_millis(2500);
 /// How long the system is slow.
-const SLOW: Duration = Duration::from_millis(3750);
+const SLOW: Duration = Duration::from_millis(5500);
 /// How long the gateway is away.
 const AWAY: Duration = Duration::from_secs(2);
 /// Connections that a worker may try meanwhile: it backs off.

@@ -140,8 +140,8 @@ async fn each_cause_is_named_once_with_who_must_act_and_closes_by_itself_after_r
         ("adapter-error".to_owned(), cast.other_commune.to_string()),
         ("peer-down".to_owned(), cast.district.to_string()),
     ];
-    let groups = operator.stuck_until(SEEN_WITHIN, |groups| causes(groups) == both).await;
-    assert!(groups.iter().all(|group| group["count"] == 3 && group["delivery_ids"].as_array().unwrap().len() == 3));
+    let is_whole = |group: &Value| group["count"] == 3 && group["delivery_ids"].as_array().unwrap().len() == 3;
+    operator.stuck_until(SEEN_WITHIN, |groups| causes(groups) == both && groups.iter().all(is_whole)).await;
     assert_eq!(operator.run(&["stuck"]).0, Some(10), "cron sees it by the exit code");
 
     // Repair: each incident closes by itself.
