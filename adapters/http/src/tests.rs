@@ -347,7 +347,7 @@ async fn bad_requests_are_told_what_is_wrong_without_their_own_words() {
 
 #[tokio::test]
 async fn with_a_certificate_the_own_address_speaks_tls_and_nothing_else() {
-    use adapters_sdk::outbound::{AllowList, Allowed, Origin, Outbound, OutboundBounds, OutboundSettings, Request};
+    use adapters_sdk::outbound::{Origin, Outbound, OutboundSettings, Request};
     let folder = folder();
     let ladder = certs_dev::tls::TlsLadder::new(now().seconds() - 86_400).unwrap();
     let credential = ladder.issue("desk", &[]).unwrap();
@@ -358,11 +358,8 @@ async fn with_a_certificate_the_own_address_speaks_tls_and_nothing_else() {
     let address = http.serving.as_ref().unwrap().address;
     let origin = Origin::parse(&format!("https://localhost:{}", address.port())).unwrap();
     let outbound = Outbound::new(OutboundSettings {
-        allowed: AllowList::new(vec![Allowed { origin: origin.clone(), is_private: true }]),
         roots_pem: Some(ladder.authority().certificate_pem().into()),
-        identity: None,
-        proxy: None,
-        bounds: OutboundBounds::default(),
+        ..OutboundSettings::only(origin.clone(), true)
     })
     .unwrap();
     let request = Request::new(http::Method::GET, format!("{origin}/openapi.json").parse().unwrap());

@@ -210,7 +210,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::outbound::{self, AllowList, Allowed, Origin, Outbound, OutboundBounds, OutboundSettings};
+    use crate::outbound::{self, Origin, Outbound, OutboundSettings};
 
     type Answer = Response<http_body_util::Full<Bytes>>;
 
@@ -265,11 +265,8 @@ mod tests {
         let calling = async {
             let origin = Origin::parse(&format!("https://localhost:{}", address.port())).unwrap();
             let outbound = Outbound::new(OutboundSettings {
-                allowed: AllowList::new(vec![Allowed { origin: origin.clone(), is_private: true }]),
                 roots_pem: Some(ladder.authority().certificate_pem().into()),
-                identity: None,
-                proxy: None,
-                bounds: OutboundBounds::default(),
+                ..OutboundSettings::only(origin.clone(), true)
             })
             .unwrap();
             let mut request = outbound::Request::new(Method::POST, format!("{origin}/x").parse().unwrap());

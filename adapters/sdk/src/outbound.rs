@@ -43,6 +43,19 @@ pub struct OutboundSettings {
     pub bounds: OutboundBounds,
 }
 
+impl OutboundSettings {
+    /// One origin and nothing else, within the usual bounds: no https, no certificate of its own, no proxy.
+    pub fn only(origin: Origin, is_private: bool) -> Self {
+        Self {
+            allowed: AllowList::new(vec![Allowed { origin, is_private }]),
+            roots_pem: None,
+            identity: None,
+            proxy: None,
+            bounds: OutboundBounds::default(),
+        }
+    }
+}
+
 /// Bounds of every call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutboundBounds {

@@ -247,11 +247,7 @@ fn content() -> DirectoryContent {
         gateway: None,
     };
     DirectoryContent {
-        version: 9,
-        issued_at: ISSUED,
-        expires_at: EXPIRY,
         agencies: vec![agency("h99", &["H99"]), agency("h99.30", &[])],
-        systems: Vec::new(),
         gateways: vec![Gateway {
             id: GatewayId::parse("gw").unwrap(),
             address: "https://127.0.0.1:7101".to_owned(),
@@ -260,10 +256,6 @@ fn content() -> DirectoryContent {
             log_keys: Vec::new(),
             direct_links: Vec::new(),
         }],
-        operators: Vec::new(),
-        anchors: Vec::new(),
-        intermediates: Vec::new(),
-        crls: Vec::new(),
         calendars: vec![Calendar {
             id: CalendarId::parse("all").unwrap(),
             version: 1,
@@ -283,6 +275,7 @@ fn content() -> DirectoryContent {
             limit: Some(Limit::CalendarDays(30)),
             steps: vec![ProcedureStep { step: "thue".to_owned(), name: "Thuế".to_owned(), limit_hours: Some(8) }],
         }],
+        ..DirectoryContent::empty(9, ISSUED, EXPIRY)
     }
 }
 

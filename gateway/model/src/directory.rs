@@ -75,6 +75,26 @@ pub struct DirectoryContent {
     pub procedures: Vec<Procedure>,
 }
 
+impl DirectoryContent {
+    /// Nothing yet: the lists are filled by whoever makes one.
+    pub fn empty(version: u64, issued_at: Timestamp, expires_at: Timestamp) -> Self {
+        Self {
+            version,
+            issued_at,
+            expires_at,
+            agencies: Vec::new(),
+            systems: Vec::new(),
+            gateways: Vec::new(),
+            operators: Vec::new(),
+            anchors: Vec::new(),
+            intermediates: Vec::new(),
+            crls: Vec::new(),
+            calendars: Vec::new(),
+            procedures: Vec::new(),
+        }
+    }
+}
+
 /// The party behind a TLS certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Party {

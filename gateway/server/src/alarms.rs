@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adapters_http::hook::sign::{self, Secret};
-use adapters_sdk::outbound::{
-    AllowList, Allowed, Origin, Outbound, OutboundBounds, OutboundSettings, Request, RequestBody,
-};
+use adapters_sdk::outbound::{Origin, Outbound, OutboundBounds, OutboundSettings, Request, RequestBody};
 use gateway_engine::Engine;
 use gateway_engine::incident::Alarm;
 use gateway_model::id::GatewayId;
@@ -79,11 +77,9 @@ impl Webhook {
             Origin::of(&config.webhook).ok_or_else(|| setup(format!("{} is no address to call", config.webhook)))?;
         let roots_pem = config.roots.as_deref().map(read).transpose()?;
         let settings = OutboundSettings {
-            allowed: AllowList::new(vec![Allowed { origin, is_private: config.private }]),
             roots_pem,
-            identity: None,
-            proxy: None,
             bounds: OutboundBounds { total_time_max: ATTEMPT_TIME_MAX, ..OutboundBounds::default() },
+            ..OutboundSettings::only(origin, config.private)
         };
         let secret = Secret::read(&config.secret).map_err(|error| setup(error.to_string()))?;
         let outbound = Outbound::new(settings).map_err(|error| setup(error.to_string()))?;

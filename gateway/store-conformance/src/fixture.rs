@@ -45,21 +45,16 @@ impl Fixture {
             revocation_grace: std::time::Duration::ZERO,
         };
         let directory = Directory::new(DirectoryContent {
-            version: 1,
-            issued_at: START,
-            expires_at: Timestamp::MAX,
             agencies: agencies(Digest::of(&seal.certificate_der)),
             systems: vec![system()],
             gateways: vec![gateway(OURS, Some(OTHER)), gateway(OTHER, None)],
-            operators: Vec::new(),
             anchors: vec![anchor],
             intermediates: vec![ladder.issuing().certificate_der().to_vec()],
             crls: vec![
                 ladder.crl(&[], this_update, next_update).unwrap(),
                 ladder.root_crl(&[], this_update, next_update).unwrap(),
             ],
-            calendars: Vec::new(),
-            procedures: Vec::new(),
+            ..DirectoryContent::empty(1, START, Timestamp::MAX)
         });
         Self {
             snapshot: Snapshot::new(directory.unwrap()).unwrap(),

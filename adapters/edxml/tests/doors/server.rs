@@ -296,7 +296,7 @@ async fn a_package_in_a_form_is_the_same_package() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_certificate_the_hub_speaks_tls() {
-    use adapters_sdk::outbound::{AllowList, Allowed, Origin, Outbound, OutboundBounds, OutboundSettings, Request};
+    use adapters_sdk::outbound::{Origin, Outbound, OutboundSettings, Request};
     let post = Post::new();
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let ladder = certs_dev::tls::TlsLadder::new(since as i64 - 86_400).unwrap();
@@ -310,11 +310,8 @@ async fn with_a_certificate_the_hub_speaks_tls() {
     let _adapter = post.open(COMMUNE, &format!("door = \"hub-server\"\n[hub]\n{hub}")).await;
     let origin = Origin::parse(&format!("https://localhost:{port}")).unwrap();
     let outbound = Outbound::new(OutboundSettings {
-        allowed: AllowList::new(vec![Allowed { origin: origin.clone(), is_private: true }]),
         roots_pem: Some(ladder.authority().certificate_pem().into()),
-        identity: None,
-        proxy: None,
-        bounds: OutboundBounds::default(),
+        ..OutboundSettings::only(origin.clone(), true)
     })
     .unwrap();
     let request = Request::new(http::Method::POST, format!("{origin}/edoc/getSentEdocList").parse().unwrap());

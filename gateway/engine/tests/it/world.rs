@@ -137,9 +137,6 @@ fn snapshot(ladder: &Ladder, seal: &Credential, change: impl FnOnce(&mut Directo
         revocation_grace: Duration::ZERO,
     };
     let mut content = DirectoryContent {
-        version: 1,
-        issued_at: START,
-        expires_at: START.plus(Duration::from_secs(365 * 24 * 3_600)),
         agencies: agencies(Digest::of(&seal.certificate_der)),
         systems: vec![System {
             id: SystemId::parse("one-stop-desk").unwrap(),
@@ -147,15 +144,13 @@ fn snapshot(ladder: &Ladder, seal: &Credential, change: impl FnOnce(&mut Directo
             speaks_for: vec![agency("commune"), agency("ward"), agency("land")],
         }],
         gateways: vec![rung(COMMUNE, Some(DISTRICT)), rung(DISTRICT, Some(PROVINCE)), rung(PROVINCE, None)],
-        operators: Vec::new(),
         anchors: vec![anchor],
         intermediates: vec![ladder.issuing().certificate_der().to_vec()],
         crls: vec![
             ladder.crl(&[], this_update, next_update).unwrap(),
             ladder.root_crl(&[], this_update, next_update).unwrap(),
         ],
-        calendars: Vec::new(),
-        procedures: Vec::new(),
+        ..DirectoryContent::empty(1, START, START.plus(Duration::from_secs(365 * 24 * 3_600)))
     };
     change(&mut content);
     Arc::new(Snapshot::new(Directory::new(content).unwrap()).unwrap())

@@ -204,20 +204,7 @@ fn open(agencies: Vec<Agency>) -> Result<Directory, Vec<DirectoryFault>> {
 }
 
 fn content(agencies: Vec<Agency>) -> DirectoryContent {
-    DirectoryContent {
-        version: 1,
-        issued_at: BEFORE,
-        expires_at: AFTER,
-        agencies,
-        systems: Vec::new(),
-        gateways: Vec::new(),
-        operators: Vec::new(),
-        anchors: Vec::new(),
-        intermediates: Vec::new(),
-        crls: Vec::new(),
-        calendars: Vec::new(),
-        procedures: Vec::new(),
-    }
+    DirectoryContent { agencies, ..DirectoryContent::empty(1, BEFORE, AFTER) }
 }
 
 fn id(text: &str) -> AgencyId {

@@ -14,6 +14,7 @@ mod trust;
 
 use std::time::Duration;
 
+use gateway_engine::lane::Party;
 use gateway_engine::operate::{About, Action, Operate};
 use gateway_engine::pause::Pausable;
 use gateway_evidence::ActKind;
@@ -142,7 +143,8 @@ impl OperateService for OperateDoor {
         request: Request<v1::ListPeersRequest>,
     ) -> Result<Response<v1::ListPeersResponse>, Status> {
         let caller = self.viewer(&request)?;
-        let look = Neighbours::look(&self.0, caller.directory(), caller.language);
+        let is_peer = |party: &Party| matches!(party, Party::Gateway(_));
+        let look = Neighbours::look(&self.0, caller.directory(), caller.language, is_peer);
         let peers = self.0.within(&caller, look).await?.peers();
         Ok(Response::new(v1::ListPeersResponse { peers }))
     }
@@ -152,7 +154,11 @@ impl OperateService for OperateDoor {
         request: Request<v1::ListAdaptersRequest>,
     ) -> Result<Response<v1::ListAdaptersResponse>, Status> {
         let caller = self.viewer(&request)?;
-        let look = async { Ok(Neighbours::look(&self.0, caller.directory(), caller.language).await?.adapters().await) };
+        let is_served = |party: &Party| matches!(party, Party::Agency(_));
+        let look = async {
+            let neighbours = Neighbours::look(&self.0, caller.directory(), caller.language, is_served).await?;
+            Ok(neighbours.adapters().await)
+        };
         let adapters = self.0.within(&caller, look).await?;
         Ok(Response::new(v1::ListAdaptersResponse { adapters }))
     }

@@ -77,18 +77,12 @@ impl Stage {
             ladder.root_crl(&[], NOW - DAY, NOW + 7 * DAY).unwrap(),
         ];
         let content = DirectoryContent {
-            version: 7,
-            issued_at: at(-DAY),
-            expires_at: at(30 * DAY),
             agencies,
             systems,
-            gateways: vec![],
-            operators: vec![],
-            calendars: vec![],
-            procedures: vec![],
             anchors: vec![anchor(ladder.root().certificate_der())],
             intermediates: vec![ladder.issuing().certificate_der().to_vec()],
             crls,
+            ..DirectoryContent::empty(7, at(-DAY), at(30 * DAY))
         };
         let snapshot = Snapshot::new(Directory::new(content).unwrap()).unwrap();
         Self { ladder, seal, person, retired_seal, legacy_seal, other_seal, snapshot }

@@ -50,9 +50,6 @@ fn directory(calendars: Vec<Calendar>, procedures: Vec<Procedure>) -> Result<Dir
         gateway: None,
     };
     Directory::new(DirectoryContent {
-        version: 1,
-        issued_at: Timestamp::MIN,
-        expires_at: Timestamp::MAX,
         agencies: vec![
             agency("province", None),
             agency("district", Some("province")),
@@ -60,14 +57,9 @@ fn directory(calendars: Vec<Calendar>, procedures: Vec<Procedure>) -> Result<Dir
             agency("department", Some("province")),
             agency("elsewhere", None),
         ],
-        systems: Vec::new(),
-        gateways: Vec::new(),
-        operators: Vec::new(),
-        anchors: Vec::new(),
-        intermediates: Vec::new(),
-        crls: Vec::new(),
         calendars,
         procedures,
+        ..DirectoryContent::empty(1, Timestamp::MIN, Timestamp::MAX)
     })
 }
 

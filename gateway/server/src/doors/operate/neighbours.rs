@@ -45,12 +45,18 @@ struct Backlog {
 }
 
 impl<'a> Neighbours<'a> {
-    /// Looks.
-    pub(super) async fn look(doors: &'a Doors, directory: &'a Directory, language: Language) -> Result<Self, Refusal> {
+    /// Looks at the lanes of the parties that are wanted.
+    pub(super) async fn look(
+        doors: &'a Doors,
+        directory: &'a Directory,
+        language: Language,
+        wanted: fn(&Party) -> bool,
+    ) -> Result<Self, Refusal> {
         let operate = doors.engine.operate();
         let (now, mut backlog) = (doors.engine.clock().now(), HashMap::new());
-        for (index, load) in operate.lane_loads().await?.into_iter().enumerate() {
-            let Some(party) = Place::of(&load.lane).and_then(|place| place.destination.party()) else { continue };
+        let party_of = |load: &LaneLoad| Place::of(&load.lane).and_then(|place| place.destination.party());
+        let loads = operate.lane_loads().await?.into_iter().filter_map(|load| Some((party_of(&load)?, load)));
+        for (index, (party, load)) in loads.filter(|(party, _)| wanted(party)).enumerate() {
             let of_party: &mut Backlog = backlog.entry(party).or_default();
             of_party.rows += load.rows;
             if index < LANES_READ_MAX

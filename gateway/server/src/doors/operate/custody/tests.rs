@@ -79,18 +79,8 @@ fn directory() -> Directory {
         gateway: None,
     };
     let content = DirectoryContent {
-        version: 1,
-        issued_at: MORNING,
-        expires_at: Timestamp::MAX,
         agencies: ["h99.30", "h99.31", "h99.21"].map(agency).into(),
-        systems: Vec::new(),
-        gateways: Vec::new(),
-        operators: Vec::new(),
-        anchors: Vec::new(),
-        intermediates: Vec::new(),
-        crls: Vec::new(),
-        calendars: Vec::new(),
-        procedures: Vec::new(),
+        ..DirectoryContent::empty(1, MORNING, Timestamp::MAX)
     };
     Directory::new(content).unwrap()
 }

@@ -82,18 +82,9 @@ impl HalfYear {
         let desks: Vec<AgencyId> = agencies.iter().skip(1).map(|agency| agency.id.clone()).collect();
         let procedures: Vec<String> = (1..=259).map(|n| format!("9.{n:06}")).collect();
         let content = DirectoryContent {
-            version: 1,
-            issued_at: now(),
-            expires_at: Timestamp::MAX,
             agencies,
-            systems: Vec::new(),
-            gateways: Vec::new(),
-            operators: Vec::new(),
-            anchors: Vec::new(),
-            intermediates: Vec::new(),
-            crls: Vec::new(),
-            calendars: Vec::new(),
             procedures: procedures.iter().map(|code| procedure(code)).collect(),
+            ..DirectoryContent::empty(1, now(), Timestamp::MAX)
         };
         let directory = Directory::new(content).unwrap();
         Self { directory, desks, procedures, journal: Journal::default() }
