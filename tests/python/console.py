@@ -119,6 +119,25 @@ def retry(visitor):
     return {"timeline": page, "audit": audit}
 
 
+def causes(visitor):
+    """What the first page says of each cause."""
+    visitor.sign_in()
+    visitor.shoot(visitor.asked["shot"])
+    return {"cards": [card.text for card in visitor.all("#stuck article.cause")]}
+
+
+def statistics(visitor):
+    """The numbers of the page's table, without the names and the share, and without what groups their digits."""
+    visitor.sign_in()
+    visitor.go(visitor.asked["page"])
+    visitor.shoot(visitor.asked["shot"])
+    rows = [
+        ["".join(digit for digit in cell.text if digit.isdigit()) for cell in row.find_elements(By.CSS_SELECTOR, "td")[:-1]]
+        for row in visitor.all("main table tbody tr, main table tfoot tr")
+    ]
+    return {"rows": rows, "charts": len(visitor.all("main svg"))}
+
+
 def look_only(visitor):
     """A viewer sees everything, gets no button, and is refused when it acts all the same."""
     visitor.sign_in()
@@ -141,7 +160,7 @@ def main():
     asked = json.load(sys.stdin)
     visitor = Visitor(asked)
     try:
-        answer = {"find": find, "retry": retry, "look_only": look_only}[asked["walk"]](visitor)
+        answer = {"find": find, "retry": retry, "look_only": look_only, "causes": causes, "statistics": statistics}[asked["walk"]](visitor)
     finally:
         visitor.driver.quit()
     json.dump(answer, sys.stdout, ensure_ascii=False)

@@ -20,7 +20,7 @@ const LEASE_MAX: Duration = Duration::from_secs(600);
 const DELIVERIES: u64 = 32;
 const DELIVERIES_MAX: u64 = 64;
 const NOT_PICKED_UP_AFTER: Duration = Duration::from_secs(8 * 3_600);
-const NOT_PICKED_UP_MIN: Duration = Duration::from_secs(60);
+const NOT_PICKED_UP_MIN: Duration = Duration::from_secs(1);
 const NOT_PICKED_UP_MAX: Duration = Duration::from_secs(90 * 86_400);
 
 /// A checked configuration.
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn every_fault_is_told_with_its_key() {
         let table =
-            "lease = \"5s\"\ndeliveries_max = 65\nnot_picked_up_after = \"1s\"\nleese = \"60s\"".parse().unwrap();
+            "lease = \"5s\"\ndeliveries_max = 65\nnot_picked_up_after = \"999ms\"\nleese = \"60s\"".parse().unwrap();
         let keys: Vec<String> =
             Config::read(&table, &context(None)).unwrap_err().into_iter().map(|fault| fault.key).collect();
         assert_eq!(keys, ["lease", "deliveries_max", "not_picked_up_after", "system", "leese"]);

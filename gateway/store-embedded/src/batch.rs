@@ -28,6 +28,7 @@ use crate::failure::Failure;
 use crate::head::Head;
 use crate::queue::Step;
 use crate::rows::{self, Kept};
+use crate::sought;
 use crate::work::{Effects, Wake, Work, WorkKey};
 
 const LANES_REMEMBERED_MAX: usize = 65_536;
@@ -115,6 +116,7 @@ impl<'a> Batch<'a> {
         }
         if let Some(serving) = to.serving {
             kept.row.recipient.serving = serving.clone();
+            sought::add_recipient(self.connection, kept.key, serving)?;
         }
         if let Some(lane) = to.lane {
             kept.lane = self.lane_number(lane)?;

@@ -36,6 +36,12 @@ pub(crate) enum Trouble {
     Other,
 }
 
+impl From<rusqlite::types::FromSqlError> for Failure {
+    fn from(error: rusqlite::types::FromSqlError) -> Self {
+        Self::Sql(error.into())
+    }
+}
+
 impl Failure {
     pub(crate) fn trouble(&self) -> Trouble {
         match self {

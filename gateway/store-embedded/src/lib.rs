@@ -10,7 +10,8 @@
 //!   envelope number and place: the deliveries of one envelope are neighbours. What is due is one partial index, lane first, then time.
 //! * `event` holds a leaf with its proof, `checkpoint` the one signed checkpoint of its batch: a receipt is one read, also for a duplicate.
 //! * `head` is one row that every commit rewrites: counters, and the state of the evidence log.
-//! * Every row carries a checksum. A damaged row is named and never served.
+//! * `run` and `sought` are the search index, written behind in runs of about a thousand envelopes: see `src/sought.rs`.
+//! * Every row carries a checksum, except the index's, which only lead to rows. A damaged row is named and never served.
 //!
 //! # Commit
 //! One thread writes. It takes the steps that wait, applies them in one transaction, appends their leaves under one checkpoint signature, and
@@ -45,6 +46,7 @@ mod room_ahead;
 mod rows;
 mod schema;
 mod shared;
+mod sought;
 mod store;
 mod sum;
 mod work;

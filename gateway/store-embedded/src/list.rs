@@ -1,7 +1,7 @@
 //! Deliveries by filter, page by page, with a bound on how many rows one page looks at.
 //!
-//! The filter picks the shortest way to candidates that there is (an envelope id, a file code, a rare status, what has a wake-up); whatever
-//! it does not settle is looked at row by row, newest envelope first. A page that has looked at [`ROWS_LOOKED_AT_MAX`] rows ends there, with
+//! The filter picks the shortest way to candidates that there is (an envelope id, a file code, a word of the search index, a rare status, what has
+//! a wake-up), in the runs of the time that is asked for; whatever it does not settle is looked at row by row, newest envelope first. A page that has looked at [`ROWS_LOOKED_AT_MAX`] rows ends there, with
 //! the token to go on: it may then hold fewer rows than asked for.
 
 use std::collections::VecDeque;
@@ -15,6 +15,7 @@ use rusqlite::{CachedStatement, Connection, params};
 
 use crate::failure::Failure;
 use crate::rows::{self, delivery_key, envelope_of, place_of};
+use crate::sought::{self, Run, Word};
 
 /// Rows that one page looks at.
 const ROWS_LOOKED_AT_MAX: usize = 200_000;
@@ -50,7 +51,11 @@ pub(crate) fn list(connection: &Connection, query: &Query, open: i64) -> Result<
 /// Where candidates come from: keys of deliveries, newest envelope first, the deliveries of one envelope in order.
 struct Source<'a> {
     ways: Ways<'a>,
-    /// Deliveries of the envelope under way.
+    /// Where candidates may still be, the newest first.
+    spans: VecDeque<Span>,
+    /// What has been told of the first span: candidates below this key are left.
+    below: i64,
+    /// Deliveries of the envelope, or of the run, under way.
     ready: VecDeque<i64>,
 }
 
@@ -58,7 +63,26 @@ enum Ways<'a> {
     /// Keys that are known, in order.
     Known,
     /// Envelopes of the newest deliveries, found step by step.
-    Newest { below: i64, newest: CachedStatement<'a>, of_one: CachedStatement<'a> },
+    Newest(Newest<'a>),
+    /// Those that the search index names; where it has no run yet, the newest.
+    Sought { word: i64, is_of_delivery: bool, of_run: CachedStatement<'a>, newest: Newest<'a> },
+}
+
+struct Newest<'a> {
+    newest: CachedStatement<'a>,
+    of_one: CachedStatement<'a>,
+}
+
+/// Envelopes that follow one another, as keys of deliveries.
+struct Span {
+    /// The first.
+    from: i64,
+    /// The one behind the last.
+    below: i64,
+    /// Number of the run.
+    run: i64,
+    /// Whether the search index has them.
+    is_run: bool,
 }
 
 impl<'a> Source<'a> {
@@ -81,17 +105,28 @@ impl<'a> Source<'a> {
         let are = |kinds: &[DeliveryStatus]| {
             !query.statuses.is_empty() && query.statuses.iter().all(|status| kinds.contains(status))
         };
-        if are(&[DeliveryStatus::Waiting, DeliveryStatus::Forwarded]) && open <= ROWS_SORTED_MAX {
+        let (narrow, wide) = words(query);
+        if narrow.is_none() && are(&[DeliveryStatus::Waiting, DeliveryStatus::Forwarded]) && open <= ROWS_SORTED_MAX {
             return Self::of_open(connection, below);
         }
-        let index = match are(RARE) {
-            true => "INDEXED BY delivery_rare WHERE status IN (1, 3, 4, 5, 6) AND",
-            false => "WHERE",
+        let spans = spans(connection, query, until)?;
+        let is_rare = are(RARE);
+        let ways = match narrow.or(wide.filter(|_| !is_rare)) {
+            Some(word) => Ways::Sought {
+                word: word.number(),
+                is_of_delivery: word.is_of_delivery(),
+                of_run: connection.prepare_cached(
+                    "SELECT key FROM sought WHERE run = ?1 AND word = ?2 AND key < ?3 ORDER BY key DESC",
+                )?,
+                newest: Newest::prepare(connection, false)?,
+            },
+            None => Ways::Newest(Newest::prepare(connection, is_rare)?),
         };
-        let newest = connection.prepare_cached(&format!("SELECT max(key) FROM delivery {index} key < ?1"))?;
-        let of_one = connection
-            .prepare_cached(&format!("SELECT key FROM delivery {index} key >= ?1 AND key < ?2 ORDER BY key"))?;
-        Ok(Self { ways: Ways::Newest { below, newest, of_one }, ready: VecDeque::new() })
+        Ok(Self { ways, spans, below, ready: VecDeque::new() })
+    }
+
+    fn known(ready: VecDeque<i64>) -> Self {
+        Self { ways: Ways::Known, spans: VecDeque::new(), below: i64::MAX, ready }
     }
 
     fn of_envelopes(connection: &'a Connection, sql: &str, params: impl rusqlite::Params) -> Result<Self, Failure> {
@@ -108,7 +143,7 @@ impl<'a> Source<'a> {
                 keys.push_back(key?);
             }
         }
-        Ok(Self { ways: Ways::Known, ready: keys })
+        Ok(Self::known(keys))
     }
 
     fn of_open(connection: &'a Connection, below: i64) -> Result<Self, Failure> {
@@ -116,22 +151,108 @@ impl<'a> Source<'a> {
             .prepare_cached("SELECT key FROM delivery INDEXED BY delivery_due WHERE wake IS NOT NULL AND key < ?1")?;
         let mut keys: Vec<i64> = statement.query_map([below], |row| row.get(0))?.collect::<Result<_, _>>()?;
         keys.sort_unstable_by_key(|key| (std::cmp::Reverse(envelope_of(*key)), place_of(*key)));
-        Ok(Self { ways: Ways::Known, ready: keys.into() })
+        Ok(Self::known(keys.into()))
     }
 
     fn next(&mut self) -> Result<Option<i64>, Failure> {
-        if self.ready.is_empty()
-            && let Ways::Newest { below, newest, of_one } = &mut self.ways
+        let Self { ways, spans, below, ready } = self;
+        while ready.is_empty()
+            && let Some(span) = spans.front()
         {
-            let Some(key) = newest.query_row([*below], |row| row.get::<_, Option<i64>>(0))? else { return Ok(None) };
-            let first = delivery_key(envelope_of(key), 0);
-            for key in of_one.query_map([first, *below], |row| row.get(0))? {
-                self.ready.push_back(key?);
+            let is_done = match ways {
+                Ways::Known => true,
+                Ways::Sought { word, is_of_delivery, of_run, newest } if span.is_run => {
+                    newest.sought(of_run, (span.run, *word, *below), *is_of_delivery, ready)?;
+                    true
+                }
+                Ways::Newest(newest) | Ways::Sought { newest, .. } => newest.step(below, span, ready)?,
+            };
+            if is_done {
+                *below = (*below).min(span.from);
+                spans.pop_front();
             }
-            *below = first;
         }
-        Ok(self.ready.pop_front())
+        Ok(ready.pop_front())
     }
+}
+
+impl<'a> Newest<'a> {
+    fn prepare(connection: &'a Connection, is_rare: bool) -> Result<Self, Failure> {
+        let index = match is_rare {
+            true => "INDEXED BY delivery_rare WHERE status IN (1, 3, 4, 5, 6) AND",
+            false => "WHERE",
+        };
+        Ok(Self {
+            newest: connection
+                .prepare_cached(&format!("SELECT max(key) FROM delivery {index} key >= ?1 AND key < ?2"))?,
+            of_one: connection
+                .prepare_cached(&format!("SELECT key FROM delivery {index} key >= ?1 AND key < ?2 ORDER BY key"))?,
+        })
+    }
+
+    /// The deliveries of the newest envelope of a span, below `below`; true when there is none.
+    fn step(&mut self, below: &mut i64, span: &Span, ready: &mut VecDeque<i64>) -> Result<bool, Failure> {
+        *below = (*below).min(span.below);
+        let Some(key) = self.newest.query_row([span.from, *below], |row| row.get::<_, Option<i64>>(0))? else {
+            return Ok(true);
+        };
+        let first = delivery_key(envelope_of(key), 0);
+        for key in self.of_one.query_map([first, *below], |row| row.get(0))? {
+            ready.push_back(key?);
+        }
+        *below = first;
+        Ok(false)
+    }
+
+    /// What the index names in one run: single deliveries, or all of an envelope's.
+    fn sought(
+        &mut self,
+        of_run: &mut CachedStatement<'a>,
+        at: (i64, i64, i64),
+        is_of_delivery: bool,
+        ready: &mut VecDeque<i64>,
+    ) -> Result<(), Failure> {
+        let keys: Vec<i64> = of_run.query_map(at, |row| row.get(0))?.collect::<Result<_, _>>()?;
+        if is_of_delivery {
+            ready.extend(keys);
+            ready.make_contiguous().sort_unstable_by_key(|key| (std::cmp::Reverse(envelope_of(*key)), place_of(*key)));
+            return Ok(());
+        }
+        for key in keys {
+            let all = [key, delivery_key(envelope_of(key) + 1, 0)];
+            for key in self.of_one.query_map(all, |row| row.get(0))? {
+                ready.push_back(key?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the search index can be asked: a word that few envelopes have, and one that many may have.
+fn words(query: &Query) -> (Option<Word<'_>>, Option<Word<'_>>) {
+    let code = query.code.as_deref().filter(|code| !code.is_empty()).map(Word::Code);
+    let recipient = query.recipient.as_ref().map(Word::Recipient);
+    (query.digest.as_ref().map(Word::Hash).or(code), recipient.or(query.sender.as_ref().map(Word::Sender)))
+}
+
+/// Where to look: behind the last run first, then the runs of the time that is asked for.
+fn spans(connection: &Connection, query: &Query, until: i64) -> Result<VecDeque<Span>, Failure> {
+    let runs = sought::runs(connection)?;
+    let after = runs.first().map_or(0, |run| run.last + 1);
+    let tail = Span { from: delivery_key(after, 0), below: i64::MAX, run: after, is_run: false };
+    let is_asked_for = |run: &&Run| {
+        run.first < until
+            && query.since.is_none_or(|since| run.latest >= since.micros())
+            && query.until.is_none_or(|until| run.earliest < until.micros())
+    };
+    let span = |run: &Run| Span {
+        from: delivery_key(run.first, 0),
+        below: delivery_key(run.last + 1, 0),
+        run: run.first,
+        is_run: true,
+    };
+    let asked = runs.iter().filter(is_asked_for).map(span);
+    Ok(std::iter::once(tail).chain(asked).collect())
 }
 
 const RARE: &[DeliveryStatus] = &[

@@ -23,6 +23,7 @@ use crate::queue::Queue;
 use crate::reader::Readers;
 use crate::schema::{self, APPLICATION_ID, FORMAT, TABLES};
 use crate::shared::Shared;
+use crate::sought::Behind;
 use crate::store::EmbeddedStore;
 use crate::work::Work;
 use crate::writer::{self, Writer};
@@ -93,6 +94,7 @@ fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenErro
     let refuse = |failure| refuse(&path, failure);
     let mut work = Work::new(u32::try_from(head.boot).unwrap_or(u32::MAX));
     claim::open_lanes(&connection, &mut work).map_err(refuse)?;
+    let behind = Behind::read(&connection).map_err(refuse)?;
     let mut readers = Vec::new();
     for _ in 0..options.readers.clamp(1, READERS_MAX) {
         readers.push(schema::open_reader(&path).map_err(|error| refuse(error.into()))?);
@@ -113,6 +115,7 @@ fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenErro
         checkpoint_bytes: options.checkpoint_bytes,
         unchecked_bytes: 0,
         was_full: false,
+        behind,
     };
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());
     let thread = thread.map_err(|source| OpenError::File { path: path.clone(), source })?;

@@ -396,7 +396,8 @@ fn encode_parts(parts: &[PartRef]) -> Vec<u8> {
     out
 }
 
-fn decode_parts(bytes: &[u8]) -> Option<Vec<PartRef>> {
+/// The parts of an envelope, from its column; `None` when it is none of ours.
+pub(crate) fn decode_parts(bytes: &[u8]) -> Option<Vec<PartRef>> {
     bytes
         .chunks(PART_BYTES)
         .map(|part| {

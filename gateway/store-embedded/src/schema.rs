@@ -9,7 +9,7 @@ use crate::options::Synchronous;
 /// "LThg": what SQLite's `application_id` says of our files.
 pub(crate) const APPLICATION_ID: i32 = 0x4c54_6867;
 /// Format of the tables; a store with a higher one is refused.
-pub(crate) const FORMAT: i32 = 2;
+pub(crate) const FORMAT: i32 = 3;
 /// Bits of a delivery's key that tell its place among the deliveries of its envelope.
 pub(crate) const PLACE_BITS: u32 = 13;
 /// Deliveries that one envelope can have.
@@ -66,11 +66,16 @@ CREATE TABLE way_back (
 ) STRICT;
 CREATE INDEX way_back_due ON way_back (lane, wake) WHERE wake IS NOT NULL;
 CREATE TABLE mark (name TEXT PRIMARY KEY, value BLOB NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE run (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, earliest INTEGER NOT NULL, latest INTEGER NOT NULL) STRICT;
+CREATE TABLE sought (run INTEGER NOT NULL, word INTEGER NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (run, word, key)) STRICT, WITHOUT ROWID;
 ";
 
 /// What each format has that the one before it had not: from 1 to 2, and so on. A store of an older format gets them at its opening.
-pub(crate) const CHANGES: &[&str] =
-    &["CREATE TABLE mark (name TEXT PRIMARY KEY, value BLOB NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;"];
+pub(crate) const CHANGES: &[&str] = &[
+    "CREATE TABLE mark (name TEXT PRIMARY KEY, value BLOB NOT NULL, sum INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+    "CREATE TABLE run (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, earliest INTEGER NOT NULL, latest INTEGER NOT NULL) STRICT;
+    CREATE TABLE sought (run INTEGER NOT NULL, word INTEGER NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (run, word, key)) STRICT, WITHOUT ROWID;",
+];
 
 /// Opens the connection that writes; makes the file when it is not there.
 pub(crate) fn open_writer(path: &Path, synchronous: Synchronous) -> rusqlite::Result<Connection> {

@@ -82,6 +82,8 @@ pub(crate) struct Effects {
     pub(crate) wakes: Vec<Wake>,
     /// Rows frozen.
     pub(crate) frozen: Vec<WorkKey>,
+    /// Deliveries that are new.
+    pub(crate) deliveries: usize,
 }
 
 impl Work {

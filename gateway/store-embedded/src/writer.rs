@@ -24,6 +24,7 @@ use crate::head::{Acknowledged, Head};
 use crate::queue::{Answer, Request, Step};
 use crate::rows::sequence;
 use crate::shared::Shared;
+use crate::sought::Behind;
 use crate::work::Effects;
 
 /// Steps in one transaction.
@@ -50,6 +51,8 @@ pub(crate) struct Writer {
     pub(crate) unchecked_bytes: usize,
     /// Whether the disk had less than its reserve at the last look.
     pub(crate) was_full: bool,
+    /// How far the search index is.
+    pub(crate) behind: Behind,
 }
 
 /// Why no step of a transaction has an answer of its own.
@@ -76,11 +79,33 @@ impl Writer {
             }
             self.serve(&mut requests);
             self.unchecked_bytes += bytes + bytes / 4 + COMMIT_BYTES;
+            self.index();
             if self.unchecked_bytes >= self.checkpoint_due() {
                 self.checkpoint();
             }
         }
         self.finish();
+    }
+
+    /// Writes the next run of the search index when enough is there for it. Everybody has been answered; nothing that was promised depends on it.
+    fn index(&mut self) {
+        // A transaction that is still open is a mutant's.
+        if self.was_full || !self.behind.is_due(self.head.envelopes) || !self.connection.is_autocommit() {
+            return;
+        }
+        let mut behind = self.behind;
+        let written = execute(&self.connection, "BEGIN IMMEDIATE")
+            .map_err(Failure::from)
+            .and_then(|()| behind.write_run(&self.connection))
+            .and_then(|()| execute(&self.connection, "COMMIT").map_err(Failure::from));
+        match written {
+            Ok(()) => self.behind = behind,
+            Err(failure) => {
+                self.roll_back(failure, &Effects::default());
+                self.behind.given_up = true;
+                tracing::error!(file = %self.path.display(), "the search index is not written any more until the next start; searches take longer");
+            }
+        }
     }
 
     fn note_acknowledged(&mut self, commits: i64) -> std::io::Result<()> {
@@ -192,6 +217,7 @@ impl Writer {
             self.log.advance(leaves);
         }
         self.head = head;
+        self.behind.deliveries += effects.deliveries;
         self.shared.publish(&self.head, leaves.as_ref().map(|leaves| &leaves.checkpoint), effects);
         Ok(self.answers(outcomes, leaves.as_ref()))
     }

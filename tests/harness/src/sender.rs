@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use certs_dev::pki::Credential;
 use certs_dev::sign::{FastSigner, SignOptions};
 use gateway_cli::local::Local;
 use gateway_model::id::AgencyId;
@@ -25,9 +26,17 @@ impl Sender {
     /// # Errors
     /// When nobody speaks for it or its gateway does not answer.
     pub async fn connect(local: &Local, agency: &AgencyId) -> anyhow::Result<Self> {
-        let channel = local.system_profile(agency)?.open().await?;
         let seal = &local.province.agency(agency).context("no such agency")?.seal;
-        let signer = FastSigner::new(&seal.credential, SignOptions::at(now().seconds))?;
+        Self::connect_with(local, agency, &seal.credential).await
+    }
+
+    /// Connects as the system that speaks for `agency`, to sign with another certificate than the one laid out for it.
+    ///
+    /// # Errors
+    /// When nobody speaks for it or its gateway does not answer.
+    pub async fn connect_with(local: &Local, agency: &AgencyId, seal: &Credential) -> anyhow::Result<Self> {
+        let channel = local.system_profile(agency)?.open().await?;
+        let signer = FastSigner::new(seal, SignOptions::at(now().seconds))?;
         Ok(Self { agency: agency.clone(), client: SubmitServiceClient::new(channel), signer })
     }
 

@@ -4,9 +4,11 @@
 mod walks {
     mod bad_input;
     mod broadcast;
+    mod causes;
     mod commands;
     mod console;
     mod full_disk;
+    mod half_year;
     mod kills;
     mod land;
     mod main_job;

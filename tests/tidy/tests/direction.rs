@@ -105,6 +105,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "gateway-directory",
             "gateway-verify",
             "gateway-evidence",
+            "gateway-register",
             "gateway-cli",
         ],
     ),

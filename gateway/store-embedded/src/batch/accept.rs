@@ -13,6 +13,7 @@ use crate::evidence::signed;
 use crate::failure::Failure;
 use crate::rows::{self, Kept, delivery_key, sequence};
 use crate::schema::PLACES_MAX;
+use crate::sought;
 use crate::work::Wake;
 
 struct Known {
@@ -135,6 +136,12 @@ impl Batch<'_> {
             let kept = Kept { key: delivery_key(seq, place), lane, row };
             rows::insert_delivery(self.connection, &kept)?;
             self.head.count(new.state.status(), 1);
+            self.effects.deliveries += 1;
+            if from > 0 {
+                // Its envelope may be in the search index already.
+                sought::add_recipient(self.connection, kept.key, &kept.row.recipient.named)?;
+                sought::add_recipient(self.connection, kept.key, &kept.row.recipient.serving)?;
+            }
             if let Some(at) = kept.row.wake {
                 self.effects.wakes.push(Wake { lane: kept.row.lane, lane_id: lane, at });
             }

@@ -21,9 +21,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// A link for an operator, by the command line.
-fn link(federation: &Federation, role: OperatorRole) -> String {
-    let gateway = GatewayId::parse("gw-commune").unwrap();
+/// A link for an operator of a gateway, by the command line.
+fn link(federation: &Federation, gateway: &str, role: OperatorRole) -> String {
+    let gateway = GatewayId::parse(gateway).unwrap();
     let profile = federation.local.operator_profile(&gateway, role).unwrap();
     let path = federation.local.folder.join(format!("{}.profile", role.as_str()));
     std::fs::write(&path, toml::to_string(&profile).unwrap()).unwrap();
@@ -32,12 +32,12 @@ fn link(federation: &Federation, role: OperatorRole) -> String {
     String::from_utf8(ran.stdout).unwrap().trim().to_owned()
 }
 
-/// Walks through the console as the Python script says.
-fn browse(walk: &str, federation: &Federation, role: OperatorRole, more: &Value) -> Value {
+/// Walks through the console as the Python script says: the commune's, unless `more` names another `gateway`.
+pub(super) fn browse(walk: &str, federation: &Federation, role: OperatorRole, more: &Value) -> Value {
     let python = root().join("target/python/bin/python");
     assert!(python.exists(), "{} is not there; run tests/run, which makes it", python.display());
     let mut asked = json!({
-        "walk": walk, "link": link(federation, role), "chromium": "/usr/bin/chromium", "driver": "/usr/bin/chromedriver",
+        "walk": walk, "link": link(federation, more["gateway"].as_str().unwrap_or("gw-commune"), role), "chromium": "/usr/bin/chromium", "driver": "/usr/bin/chromedriver",
         "screenshots": root().join("target/screenshots"), "file_code": FILE_CODE, "subject": SUBJECT, "delivered_word": "giao tới hệ thống của nơi nhận",
     });
     asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
