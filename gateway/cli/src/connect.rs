@@ -128,7 +128,11 @@ impl Profile {
         })
     }
 
-    fn tls(&self) -> anyhow::Result<rustls::ClientConfig> {
+    /// How it is reached over TLS: by HTTP/2, unless the caller says otherwise.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(crate) fn tls(&self) -> anyhow::Result<rustls::ClientConfig> {
         let mut roots = rustls::RootCertStore::empty();
         for root in read_certificates(&self.roots)? {
             roots.add(root).with_context(|| format!("{} has a certificate that is no root", self.roots.display()))?;
@@ -157,7 +161,11 @@ pub fn read_certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'stat
 
 type Stream = tokio_rustls::client::TlsStream<tokio::net::TcpStream>;
 
-async fn dial(connector: tokio_rustls::TlsConnector, uri: Uri) -> std::io::Result<Stream> {
+/// Connects to the host and port of an address.
+///
+/// # Errors
+/// When it has none, or nobody answers there who has a certificate of a root.
+pub(crate) async fn dial(connector: tokio_rustls::TlsConnector, uri: Uri) -> std::io::Result<Stream> {
     let missing = |what| std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("the address has no {what}"));
     let host = uri.host().ok_or_else(|| missing("host"))?.trim_matches(['[', ']']).to_owned();
     let port = uri.port_u16().unwrap_or(443);

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use gateway_model::directory::DirectoryContent;
 use gateway_model::hash::Digest;
 use gateway_model::note::NoteSigner;
+use gateway_model::reason::{Reason, Refusal};
 use gateway_model::time::Timestamp;
 use prost::Message as _;
 use proto::v1;
@@ -60,6 +61,21 @@ pub fn issue(
 pub fn sign(content: &DirectoryContent, signer: &NoteSigner) -> Vec<u8> {
     let stamp = Stamp { version: content.version, issued_at: content.issued_at, expires_at: content.expires_at };
     seal(content, stamp, signer)
+}
+
+/// Adds a second person's signature to a signed directory: nothing of what the authority signed changes.
+///
+/// # Errors
+/// `DIRECTORY_MALFORMED` when it is no signed directory; `DIRECTORY_SIGNATURE_INVALID` when this key has signed it already, or it has all the
+/// signatures that it may have.
+pub fn cosign(bytes: &[u8], signer: &NoteSigner) -> Result<Vec<u8>, Refusal> {
+    let mut signed = v1::SignedDirectory::decode(bytes)
+        .map_err(|_| Refusal::new(Reason::DirectoryMalformed).at("directory").saw("is not a SignedDirectory"))?;
+    signed.note = signer.cosign(&signed.note).map_err(|_| {
+        let seen = format!("{} has signed it already, or it has too many signatures", signer.verifier().name());
+        Refusal::new(Reason::DirectorySignatureInvalid).at("note").saw(seen)
+    })?;
+    Ok(signed.encode_to_vec())
 }
 
 /// The text that the note over a directory signs.

@@ -79,6 +79,25 @@ pub fn open_with(bytes: &[u8], authority: &[VerifierKey], now: Timestamp, expiry
     Ok(Opened { directory, digest, expired })
 }
 
+/// Checks that a second person has signed a directory besides the authority, where anybody is named who has to. The bytes are those that
+/// [`open`] took.
+///
+/// # Errors
+/// `DIRECTORY_SIGNATURE_INVALID` when none of `cosigners` has signed; `DIRECTORY_MALFORMED`.
+pub fn check_cosigned(bytes: &[u8], cosigners: &[VerifierKey]) -> Result<(), Refusal> {
+    if cosigners.is_empty() {
+        return Ok(());
+    }
+    let signed = v1::SignedDirectory::decode(bytes).map_err(|_| malformed("is not a SignedDirectory"))?;
+    match note::open(&signed.note, cosigners) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let seen = format!("a second person has to sign it (lienthong directory cosign): {error}");
+            Err(Refusal::new(Reason::DirectorySignatureInvalid).at("note").saw(seen))
+        }
+    }
+}
+
 impl Opened {
     /// Whether this may take the place of `current`.
     ///

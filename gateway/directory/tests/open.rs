@@ -3,7 +3,7 @@
 
 mod pki;
 
-use gateway_directory::{Expiry, Replacement, Source, issue, open, open_with, sign};
+use gateway_directory::{Expiry, Replacement, Source, check_cosigned, cosign, issue, open, open_with, sign};
 use gateway_model::Digest;
 use gateway_model::agency::{Agency, Gateway};
 use gateway_model::calendar::Calendar;
@@ -63,6 +63,22 @@ fn another_authority_is_not_believed() {
     let refusal = open(&sign(&content(), &signer), &[other.verifier().clone()], LATER).unwrap_err();
     assert_eq!(refusal.reason, Reason::DirectorySignatureInvalid);
     assert_eq!(open(&sign(&content(), &signer), &[], LATER).unwrap_err().reason, Reason::DirectorySignatureInvalid);
+}
+
+#[test]
+fn where_two_persons_are_asked_for_the_second_has_to_have_signed_too() {
+    let (signer, second, other) = (authority("authority"), authority("binh"), authority("an"));
+    let alone = sign(&content(), &signer);
+    let both = cosign(&alone, &second).unwrap();
+    let persons = [other.verifier().clone(), second.verifier().clone()];
+    assert_eq!(check_cosigned(&alone, &[]), Ok(()), "nobody is asked for");
+    assert_eq!(check_cosigned(&alone, &persons).unwrap_err().reason, Reason::DirectorySignatureInvalid);
+    assert_eq!(check_cosigned(&both, &persons), Ok(()));
+    assert_eq!(check_cosigned(&both, &persons[..1]).unwrap_err().reason, Reason::DirectorySignatureInvalid);
+    let keys = [signer.verifier().clone()];
+    assert_eq!(open(&both, &keys, LATER).unwrap().digest, open(&alone, &keys, LATER).unwrap().digest);
+    assert_eq!(cosign(&both, &second).unwrap_err().reason, Reason::DirectorySignatureInvalid);
+    assert_eq!(cosign(b"\xff", &second).unwrap_err().reason, Reason::DirectoryMalformed);
 }
 
 #[test]

@@ -234,7 +234,7 @@ mod tests {
             detail: "no answer".to_owned(),
             sample: Vec::new(),
         };
-        Board { as_of: Some(at(second)), groups: agencies.iter().map(group).collect(), cut: false }
+        Board { as_of: Some(at(second)), groups: agencies.iter().map(group).collect(), ..Board::default() }
     }
 
     fn turn(book: &mut Book, second: i64, agencies: &[&str]) -> Vec<(String, bool)> {

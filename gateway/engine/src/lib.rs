@@ -20,6 +20,7 @@ pub mod lane;
 mod leased;
 pub mod metrics;
 pub mod operate;
+pub mod pace;
 pub mod pause;
 mod pick_up;
 pub mod quota;
@@ -171,6 +172,7 @@ pub(crate) struct Core {
     /// What operators began and what ends by itself.
     pub(crate) tasks: tokio_util::task::TaskTracker,
     pub(crate) tally: tally::Tally,
+    pub(crate) pace: pace::Pace,
     pub(crate) started_at: Timestamp,
     /// Alarms to whoever listens.
     pub(crate) alarms: tokio::sync::broadcast::Sender<incident::Alarm>,
@@ -217,6 +219,7 @@ impl Engine {
             book: incident::IncidentBook::default(),
             bulks: bulk::Bulks::default(),
             tally: tally::Tally::default(),
+            pace: pace::Pace::default(),
             started_at,
             tasks: tokio_util::task::TaskTracker::new(),
             alarms: tokio::sync::broadcast::Sender::new(ALARMS_WAITING),

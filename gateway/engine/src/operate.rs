@@ -19,6 +19,7 @@ use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EventRow};
 
 use crate::Core;
 use crate::gate::ClosedGate;
+use crate::pace::PerMinute;
 use crate::steps::store::store_refusal;
 
 pub use look::Contact;
@@ -83,6 +84,10 @@ pub struct Status {
     pub started_at: Timestamp,
     /// Of the newest acknowledgements, 99 of 100 took at most this.
     pub acknowledge_p99: Duration,
+    /// What the last minute brought.
+    pub per_minute: Option<PerMinute>,
+    /// How long the disk lasts when it goes on like this; `None` when it does not fill, or nobody knows yet.
+    pub disk_lasts: Option<Duration>,
 }
 
 impl Operate {
@@ -207,6 +212,8 @@ impl Operate {
             delivered: self.engine.tally.delivered(),
             started_at: self.engine.started_at,
             acknowledge_p99: self.engine.tally.acknowledge_p99(),
+            per_minute: self.engine.pace.per_minute(),
+            disk_lasts: self.engine.pace.disk_lasts(),
         })
     }
 

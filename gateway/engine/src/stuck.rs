@@ -61,6 +61,17 @@ pub struct Board {
     pub groups: Vec<StuckGroup>,
     /// True when there are more than are kept.
     pub cut: bool,
+    /// What waits to be handed on, by the level of the agency that it goes to, or that runs the next gateway. Labels in their order.
+    pub backlog: Vec<LevelBacklog>,
+}
+
+/// What waits for one level.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LevelBacklog {
+    /// Its label in the directory; empty when the directory says none.
+    pub level: String,
+    /// Deliveries.
+    pub waiting: u64,
 }
 
 /// Where the last look stands.

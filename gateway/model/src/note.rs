@@ -125,9 +125,26 @@ impl NoteSigner {
     /// Signs `text`, which ends in a line feed, and gives the whole note.
     pub fn sign(&self, text: &str) -> String {
         debug_assert!(text.ends_with('\n'), "the text of a note ends in a line feed");
+        format!("{text}\n{}", self.line(text))
+    }
+
+    /// Adds a signature to a note that others have signed; theirs are not checked.
+    ///
+    /// # Errors
+    /// [`NoteError::Malformed`] when it is no note, has all the signatures that a note may have, or this key has signed it already.
+    pub fn cosign(&self, note: &str) -> Result<String, NoteError> {
+        let (text, lines) = split(note)?;
+        let is_ours = open(note, std::slice::from_ref(&self.verifier)) != Err(NoteError::Unsigned);
+        if is_ours || lines.lines().count() >= SIGNATURES_MAX {
+            return Err(NoteError::Malformed);
+        }
+        Ok(format!("{note}{}", self.line(text)))
+    }
+
+    fn line(&self, text: &str) -> String {
         let mut raw = self.verifier.hash().to_vec();
         raw.extend_from_slice(self.key.sign(text.as_bytes()).as_ref());
-        format!("{text}\n— {} {}\n", self.verifier.name, BASE64.encode(raw))
+        format!("— {} {}\n", self.verifier.name, BASE64.encode(raw))
     }
 }
 
@@ -142,11 +159,7 @@ impl fmt::Debug for NoteSigner {
 /// # Errors
 /// See [`NoteError`].
 pub fn open<'a>(note: &'a str, keys: &[VerifierKey]) -> Result<&'a str, NoteError> {
-    if note.len() > NOTE_BYTES_MAX || !note.ends_with('\n') {
-        return Err(NoteError::Malformed);
-    }
-    let split = note.rfind("\n\n").ok_or(NoteError::Malformed)?;
-    let (text, lines) = (&note[..=split], &note[split + 2..]);
+    let (text, lines) = split(note)?;
     let mut signed = false;
     for (count, line) in lines.lines().enumerate() {
         if count >= SIGNATURES_MAX {
@@ -165,6 +178,15 @@ pub fn open<'a>(note: &'a str, keys: &[VerifierKey]) -> Result<&'a str, NoteErro
     if signed { Ok(text) } else { Err(NoteError::Unsigned) }
 }
 
+/// The text of a note and its signature lines.
+fn split(note: &str) -> Result<(&str, &str), NoteError> {
+    if note.len() > NOTE_BYTES_MAX || !note.ends_with('\n') {
+        return Err(NoteError::Malformed);
+    }
+    let split = note.rfind("\n\n").ok_or(NoteError::Malformed)?;
+    Ok((&note[..=split], &note[split + 2..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +203,24 @@ mod tests {
         assert_eq!(open(&note, &[other.verifier().clone(), ours.verifier().clone()]), Ok("gw-a\n7\nroot\n"));
         assert_eq!(open(&note, &[other.verifier().clone()]), Err(NoteError::Unsigned));
         assert_eq!(open(&note.replace("\n7\n", "\n8\n"), &[ours.verifier().clone()]), Err(NoteError::Invalid));
+    }
+
+    #[test]
+    fn a_second_signature_stands_beside_the_first_and_none_stands_twice() {
+        let (first, second, other) = (signer("authority"), signer("binh"), signer("binh"));
+        let note = first.sign("text\n");
+        let both = second.cosign(&note).unwrap();
+        for key in [first.verifier(), second.verifier()] {
+            assert_eq!(open(&both, std::slice::from_ref(key)), Ok("text\n"));
+        }
+        assert_eq!(open(&both, &[other.verifier().clone()]), Err(NoteError::Unsigned));
+        assert_eq!(open(&note, &[second.verifier().clone()]), Err(NoteError::Unsigned));
+        assert_eq!(second.cosign(&both), Err(NoteError::Malformed));
+        assert_eq!(first.cosign(&both), Err(NoteError::Malformed));
+        assert_eq!(second.cosign("not a note"), Err(NoteError::Malformed));
+        let full =
+            (0..SIGNATURES_MAX - 1).fold(note, |note, number| signer(&number.to_string()).cosign(&note).unwrap());
+        assert_eq!(second.cosign(&full), Err(NoteError::Malformed));
     }
 
     #[test]

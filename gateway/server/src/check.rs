@@ -18,7 +18,7 @@ use crate::config::draft::{Draft, Places, TlsDraft};
 use crate::config::{self, AdapterConfig, Config, Fault, Store};
 use crate::directory_source::{KEPT, read_bounded};
 use crate::tls::{self, Identity};
-use crate::{app, evidence_key};
+use crate::{app, directory_source, evidence_key};
 
 /// Whether the ports are tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -170,7 +170,7 @@ impl Findings<'_> {
             return None;
         }
         let opened = read_bounded(&file).map_err(|error| format!("{}: {error}", file.display())).and_then(|bytes| {
-            gateway_directory::open_with(&bytes, std::slice::from_ref(&configured.authority), now, Expiry::Allow)
+            directory_source::open(&bytes, configured, now, Expiry::Allow)
                 .map_err(|refusal: Refusal| format!("{}: {refusal}", file.display()))
         });
         self.take("directory.file", opened)

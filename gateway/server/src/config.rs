@@ -128,6 +128,8 @@ pub struct Directory {
     pub from_parent: bool,
     /// Who signs directories.
     pub authority: VerifierKey,
+    /// Persons of whom one has to have signed too; empty where the authority's signature is enough.
+    pub cosigners: Vec<VerifierKey>,
     /// How often to look.
     pub refresh: Duration,
     /// When to warn of the end.

@@ -12,7 +12,6 @@ use gateway_directory::{DIRECTORY_BYTES_MAX, Expiry, Opened};
 use gateway_engine::clock::Clock;
 use gateway_engine::trust::TrustHolder;
 use gateway_model::id::GatewayId;
-use gateway_model::note::VerifierKey;
 use gateway_model::{Digest, Reason, Refusal, Timestamp};
 use gateway_verify::Snapshot;
 use prometheus_client::metrics::gauge::Gauge;
@@ -242,9 +241,9 @@ impl DirectorySource {
     }
 
     async fn open(&self, bytes: Bytes, origin: String, expiry: Expiry) -> Result<Candidate, SourceError> {
-        let (authority, now) = (self.parts.config.authority.clone(), self.parts.clock.now());
+        let (config, now) = (self.parts.config.clone(), self.parts.clock.now());
         let input = bytes.clone();
-        let opened = blocking(move || open(&input, &authority, now, expiry)).await;
+        let opened = blocking(move || open(&input, &config, now, expiry)).await;
         match opened {
             Ok(opened) => Ok(Candidate { opened, bytes, origin }),
             Err(refusal) => Err(SourceError::Refused { origin, refusal }),
@@ -344,9 +343,11 @@ fn tell(alarmed: &mut bool, result: Result<(), SourceError>) {
     }
 }
 
-/// Opens a directory, saying in one place by which authority.
-fn open(bytes: &[u8], authority: &VerifierKey, now: Timestamp, expiry: Expiry) -> Result<Opened, Refusal> {
-    gateway_directory::open_with(bytes, std::slice::from_ref(authority), now, expiry)
+/// Opens a directory, saying in one place by which authority, and who else has to have signed.
+pub(crate) fn open(bytes: &[u8], config: &Directory, now: Timestamp, expiry: Expiry) -> Result<Opened, Refusal> {
+    let opened = gateway_directory::open_with(bytes, std::slice::from_ref(&config.authority), now, expiry)?;
+    gateway_directory::check_cosigned(bytes, &config.cosigners)?;
+    Ok(opened)
 }
 
 async fn download(channel: tonic::transport::Channel, have_version: u64) -> Result<Bytes, tonic::Status> {

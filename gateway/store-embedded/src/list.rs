@@ -18,7 +18,7 @@ use crate::rows::{self, delivery_key, envelope_of, place_of};
 use crate::sought::{self, Run, Word};
 
 /// Rows that one page looks at.
-const ROWS_LOOKED_AT_MAX: usize = 200_000;
+const ROWS_LOOKED_AT_MAX: usize = 20_000;
 /// Rows with a wake-up that are sorted in memory rather than searched for.
 const ROWS_SORTED_MAX: i64 = 50_000;
 

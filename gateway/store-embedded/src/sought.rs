@@ -142,7 +142,8 @@ fn recipients(connection: &Connection, first: i64) -> Result<(i64, Vec<(i64, i64
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         let key: i64 = row.get(0)?;
-        if entries.len() >= 2 * DELIVERIES_MAX && entries.last().is_some_and(|(_, other)| envelope_of(*other) != envelope_of(key))
+        if entries.len() >= 2 * DELIVERIES_MAX
+            && entries.last().is_some_and(|(_, other)| envelope_of(*other) != envelope_of(key))
         {
             return Ok((envelope_of(key) - 1, entries));
         }

@@ -15,6 +15,7 @@ pub struct Certificate {
     digest: Digest,
     serial: Serial,
     issuer: CanonicalName,
+    issuer_der: Box<[u8]>,
     subject: CanonicalName,
     subject_der: Box<[u8]>,
     not_before: Timestamp,
@@ -95,6 +96,7 @@ impl Certificate {
             digest: Digest::of(der),
             serial,
             issuer: CanonicalName::read(issuer)?,
+            issuer_der: issuer.into(),
             subject: CanonicalName::read(subject)?,
             subject_der: subject.into(),
             not_before,
@@ -125,6 +127,11 @@ impl Certificate {
         &self.issuer
     }
 
+    /// Who issued it, as it is written: the whole Name.
+    pub fn issuer_der(&self) -> &[u8] {
+        &self.issuer_der
+    }
+
     /// Whom it is about.
     pub fn subject(&self) -> &CanonicalName {
         &self.subject
@@ -148,6 +155,20 @@ impl Certificate {
     /// Its key.
     pub fn key(&self) -> &PublicKey {
         &self.key
+    }
+
+    /// The bits of its key, without the algorithm, as OCSP hashes them.
+    pub fn key_bits(&self) -> Option<&[u8]> {
+        let mut tbs = crate::der::single(&self.der, SEQUENCE).ok()?.enter(SEQUENCE).ok()?;
+        tbs.optional(context(0)).ok()?;
+        tbs.integer().ok()?;
+        // Signature algorithm, issuer, validity, subject.
+        for _ in 0..4 {
+            tbs.expect(SEQUENCE).ok()?;
+        }
+        let mut info = tbs.enter(SEQUENCE).ok()?;
+        info.expect(SEQUENCE).ok()?;
+        info.octet_aligned_bits().ok()
     }
 
     /// How its issuer signed it.

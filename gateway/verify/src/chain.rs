@@ -7,7 +7,7 @@ use gateway_model::{Reason, Refusal, Timestamp, limits};
 
 use crate::certificate::Certificate;
 use crate::key::KeyError;
-use crate::revocation::{RevocationFinding, RevocationUsed, check_fresh};
+use crate::revocation::{RevocationFinding, RevocationUsed, Stapled, check_fresh};
 use crate::trust::{Issuer, Trust, TrustedAnchor};
 
 mod candidates;
@@ -82,14 +82,14 @@ impl Verdict {
     }
 
     /// Judges revocation: nothing revoked at `at`, and every list fresh at `now` and not of the future. Where the directory's own lists are
-    /// missing or stale, the lists that the message carries may stand in.
+    /// missing or stale, the lists and answers that the message carries may stand in.
     ///
     /// # Errors
     /// When a certificate was revoked, or a list is missing, stale or not usable.
     pub fn check_revocation(
         &self,
         trust: &Trust,
-        stapled: &[&[u8]],
+        stapled: &Stapled<'_>,
         at: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<RevocationUsed>, Refusal> {
@@ -111,7 +111,7 @@ impl Verdict {
     pub fn check_revocation_offline(
         &self,
         trust: &Trust,
-        stapled: &[&[u8]],
+        stapled: &Stapled<'_>,
         at: Timestamp,
     ) -> Result<Vec<RevocationUsed>, Refusal> {
         self.judge_with(trust, stapled, at, at)
@@ -120,7 +120,7 @@ impl Verdict {
     fn judge_with(
         &self,
         trust: &Trust,
-        stapled: &[&[u8]],
+        stapled: &Stapled<'_>,
         at: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<RevocationUsed>, Refusal> {

@@ -5,22 +5,25 @@ use gateway_model::{Reason, Refusal, Timestamp, limits};
 use crate::algorithm::{AlgorithmError, DigestAlgorithm, SignatureAlgorithm, read_digest, read_signature};
 use crate::attribute::SignedAttributes;
 use crate::der::{DerError, OCTET_STRING, Reader, SEQUENCE, SET, context, context_primitive, single};
+use crate::revocation::Stapled;
 
 const ID_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
 const ID_SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
 /// Certificates that one CMS may carry: two chains of the longest allowed length.
 const CERTIFICATES_MAX: usize = 16;
 const DIGESTS_MAX: usize = 8;
-/// Stapled revocation lists that are looked at: one for each certificate of a chain.
-const REVOCATION_LISTS_MAX: usize = limits::CHAIN_CERTIFICATES_MAX;
+/// Stapled lists and answers that are looked at: one for each certificate of a chain.
+const STAPLED_MAX: usize = limits::CHAIN_CERTIFICATES_MAX;
+/// id-ri-ocsp-response (RFC 5940).
+const ID_RI_OCSP_RESPONSE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x10, 0x02];
 
 /// A CMS signature, read.
 #[derive(Debug)]
 pub struct CmsSignature<'a> {
     /// The certificates that it carries, each whole.
     pub certificates: Vec<&'a [u8]>,
-    /// The revocation lists that it carries, each whole. Nothing but their own signatures speaks for them.
-    pub revocation_lists: Vec<&'a [u8]>,
+    /// What it carries about revocation.
+    pub stapled: Stapled<'a>,
     /// Whose signature it is.
     pub signer: SignerIdentifier<'a>,
     /// Digest over the content.
@@ -94,7 +97,7 @@ fn read_signed_data<'a>(reader: &mut Reader<'a>) -> Result<CmsSignature<'a>, Ref
     let digests = reader.enter(SET).and_then(|set| set.all(SEQUENCE, DIGESTS_MAX)).map_err(malformed)?;
     read_content(reader.enter(SEQUENCE).map_err(malformed)?)?;
     let certificates = read_certificates(reader)?;
-    let revocation_lists = read_revocation_lists(reader).map_err(malformed)?;
+    let stapled = read_stapled(reader).map_err(malformed)?;
     let signers = reader.enter(SET).and_then(|set| set.all(SEQUENCE, CERTIFICATES_MAX)).map_err(malformed)?;
     (*reader).finish().map_err(malformed)?;
     let [signer] = signers.as_slice() else {
@@ -106,23 +109,28 @@ fn read_signed_data<'a>(reader: &mut Reader<'a>) -> Result<CmsSignature<'a>, Ref
         return Err(wrong("the signer's digest algorithm is not among the announced ones"));
     }
     signature.certificates = certificates;
-    signature.revocation_lists = revocation_lists;
+    signature.stapled = stapled;
     Ok(signature)
 }
 
-/// The lists that a sender staples. Other revocation information, such as answers of OCSP, stays unread in the bytes that are kept; so do
-/// lists beyond the bound.
-fn read_revocation_lists<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, DerError> {
-    let Some(set) = reader.optional(context(1))? else { return Ok(Vec::new()) };
+/// The lists and the answers of OCSP (RFC 5940) that a sender staples. What is neither stays unread in the bytes that are kept; so does what is
+/// beyond the bound.
+fn read_stapled<'a>(reader: &mut Reader<'a>) -> Result<Stapled<'a>, DerError> {
+    let Some(set) = reader.optional(context(1))? else { return Ok(Stapled::default()) };
     let mut choices = Reader::new(set.content);
-    let mut lists = Vec::new();
-    while !choices.is_empty() && lists.len() < REVOCATION_LISTS_MAX {
+    let mut stapled = Stapled::default();
+    while !choices.is_empty() && stapled.lists.len() + stapled.answers.len() < STAPLED_MAX {
         let choice = choices.any()?;
         if choice.tag == SEQUENCE {
-            lists.push(choice.raw);
+            stapled.lists.push(choice.raw);
+        } else if choice.tag == context(1) {
+            let mut other = Reader::new(choice.content);
+            if other.oid()? == ID_RI_OCSP_RESPONSE {
+                stapled.answers.push(other.element(SEQUENCE)?.raw);
+            }
         }
     }
-    Ok(lists)
+    Ok(stapled)
 }
 
 fn read_content(mut content: Reader<'_>) -> Result<(), Refusal> {
@@ -159,10 +167,9 @@ fn read_signer(mut reader: Reader<'_>) -> Result<CmsSignature<'_>, Refusal> {
     let attributes =
         attributes.ok_or_else(|| Refusal::new(Reason::SignatureAttributesInvalid).saw("no signed attributes"))?;
     let attributes = SignedAttributes::read(attributes, ID_DATA)?;
-    let (certificates, revocation_lists) = (Vec::new(), Vec::new());
     Ok(CmsSignature {
-        certificates,
-        revocation_lists,
+        certificates: Vec::new(),
+        stapled: Stapled::default(),
         signer,
         digest,
         attributes,

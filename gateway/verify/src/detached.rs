@@ -51,7 +51,7 @@ pub fn verify_detached(
     let signature = SignatureValid::check(&Content::new(content), &cms, trust)?;
     let chain = ChainTrusted::check(&signature, trust, options.at)?;
     let revocation = match options.check_revocation {
-        true => chain.verdict().check_revocation_offline(trust, &cms.revocation_lists, options.at)?,
+        true => chain.verdict().check_revocation_offline(trust, &cms.stapled, options.at)?,
         false => Vec::new(),
     };
     if options.require_signing_certificate {

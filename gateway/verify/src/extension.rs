@@ -28,6 +28,10 @@ const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
 /// id-kp-clientAuth: many certificates of persons in the field have nothing else. It lets sign unless serverAuth stands
 /// beside it; who speaks for an agency is a fact of the directory, not of this extension.
 const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
+/// id-kp-OCSPSigning.
+const OCSP_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x09];
+/// id-pkix-ocsp-nocheck.
+const OCSP_NO_CHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
 const EXTENSIONS_MAX: usize = 64;
 const ENTRIES_MAX: usize = 256;
 
@@ -40,6 +44,10 @@ pub struct Extensions {
     pub key_usage: Option<u16>,
     /// Whether extKeyUsage stands and none of its usages lets sign documents.
     pub forbids_documents: bool,
+    /// Whether extKeyUsage names the signing of answers of OCSP.
+    pub signs_ocsp: bool,
+    /// Whether its issuer says that nobody need ask about its revocation (id-pkix-ocsp-nocheck, RFC 6960).
+    pub ocsp_no_check: bool,
     /// The first critical extension that is not understood, dotted.
     pub unknown_critical: Option<String>,
     /// subjectKeyIdentifier.
@@ -93,6 +101,10 @@ impl Extensions {
 
     /// Takes one extension; false when it is not understood.
     fn take(&mut self, oid: &[u8], value: &[u8]) -> Result<bool, DerError> {
+        if oid == OCSP_NO_CHECK {
+            self.ocsp_no_check = true;
+            return Ok(true);
+        }
         let [0x55, 0x1d, number] = oid else { return Ok(false) };
         match number {
             14 => self.subject_key_id = Some(single_content(value, OCTET_STRING)?.into()),
@@ -107,10 +119,18 @@ impl Extensions {
             35 => self.authority_key_id = read_authority_key_id(value)?,
             // policyConstraints and inhibitAnyPolicy: OpenSSL judges them.
             36 | 54 => {}
-            37 => self.forbids_documents = !lets_sign_documents(value)?,
+            37 => self.take_usages(value)?,
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    fn take_usages(&mut self, value: &[u8]) -> Result<(), DerError> {
+        let usages = single(value, SEQUENCE)?.all(OID, ENTRIES_MAX)?;
+        let has = |oid: &[u8]| usages.iter().any(|usage| usage.content == oid);
+        let lets_sign_documents = SIGNING_USAGES.iter().any(|oid| has(oid)) || (has(CLIENT_AUTH) && !has(SERVER_AUTH));
+        (self.forbids_documents, self.signs_ocsp) = (!lets_sign_documents, has(OCSP_SIGNING));
+        Ok(())
     }
 }
 
@@ -179,10 +199,4 @@ fn read_policies(value: &[u8]) -> Result<Vec<String>, DerError> {
 /// When it is not DER.
 pub fn read_authority_key_id(value: &[u8]) -> Result<Option<Box<[u8]>>, DerError> {
     Ok(single(value, SEQUENCE)?.optional(context_primitive(0))?.map(|id| id.content.into()))
-}
-
-fn lets_sign_documents(value: &[u8]) -> Result<bool, DerError> {
-    let usages = single(value, SEQUENCE)?.all(OID, ENTRIES_MAX)?;
-    let has = |oid: &[u8]| usages.iter().any(|usage| usage.content == oid);
-    Ok(SIGNING_USAGES.iter().any(|oid| has(oid)) || (has(CLIENT_AUTH) && !has(SERVER_AUTH)))
 }

@@ -16,7 +16,7 @@ use crate::certificate::Certificate;
 use crate::chain::{Leaf, Verdict};
 use crate::cms::CmsSignature;
 use crate::key::Message;
-use crate::revocation::RevocationUsed;
+use crate::revocation::{RevocationUsed, Stapled};
 use crate::signer::find_leaf;
 use crate::trust::Trust;
 use crate::verify::VerifyTime;
@@ -194,14 +194,14 @@ pub struct NotRevoked {
 }
 
 impl NotRevoked {
-    /// Judges every certificate of the chain but the anchor; `stapled` are the lists that the message carries.
+    /// Judges every certificate of the chain but the anchor; `stapled` is what the message carries about it.
     ///
     /// # Errors
     /// What is revoked, or which list is missing, stale or unusable.
     pub fn check(
         chain: &ChainTrusted,
         trust: &Trust,
-        stapled: &[&[u8]],
+        stapled: &Stapled<'_>,
         at: Timestamp,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
@@ -237,7 +237,7 @@ impl<'a> Signer<'a> {
     ) -> Result<Self, Refusal> {
         let signature = SignatureValid::check(content, cms, trust)?;
         let chain = ChainTrusted::check(&signature, trust, time.at)?;
-        let revocation = NotRevoked::check(&chain, trust, &cms.revocation_lists, time.at, time.now)?;
+        let revocation = NotRevoked::check(&chain, trust, &cms.stapled, time.at, time.now)?;
         Ok(Self { role, signature, chain, revocation })
     }
 

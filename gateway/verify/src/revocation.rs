@@ -12,8 +12,10 @@ use crate::extension::CRL_SIGN;
 use crate::key::KeyError;
 use crate::name::CanonicalName;
 
+mod answer;
 mod list;
 
+pub use answer::OcspAnswer;
 pub use list::RevocationList;
 
 /// One revocation list that a verdict relied on.
@@ -34,6 +36,22 @@ pub struct RevocationFinding {
     pub used: RevocationUsed,
     /// Since when the certificate is revoked, if it is.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// What a message brings about revocation, each piece whole. Nothing but their own signatures speaks for them.
+#[derive(Clone, Default, Debug)]
+pub struct Stapled<'a> {
+    /// Revocation lists.
+    pub lists: Vec<&'a [u8]>,
+    /// Answers of OCSP.
+    pub answers: Vec<&'a [u8]>,
+}
+
+impl Stapled<'_> {
+    /// Whether it brings nothing.
+    pub fn is_empty(&self) -> bool {
+        self.lists.is_empty() && self.answers.is_empty()
+    }
 }
 
 /// All lists of one trust.

@@ -208,8 +208,9 @@ fn plan() -> anyhow::Result<Plan> {
     let communes = plan.agencies.iter().filter(|agency| is_commune(agency)).count();
     let departments = (departments..DEPARTMENTS)
         .map(|number| more(&department, format!("h99.{}", 60 + number), format!("Sở thử nghiệm số {number}")));
-    let communes = (communes..COMMUNES)
-        .map(|number| more(&commune, format!("h99.30.x{number}"), format!("Ủy ban nhân dân xã thử nghiệm số {number}")));
+    let communes = (communes..COMMUNES).map(|number| {
+        more(&commune, format!("h99.30.x{number}"), format!("Ủy ban nhân dân xã thử nghiệm số {number}"))
+    });
     let added: Vec<AgencyPlan> = departments.chain(communes).collect();
     plan.agencies.extend(added);
     plan.procedures.extend((0..PROCEDURES).map(procedure));

@@ -5,6 +5,7 @@ mod floor;
 mod load;
 mod memory;
 mod report;
+mod search;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ pub struct Bench {
     /// Size in MiB of the large part whose memory is compared with one of 5 MiB; 0 leaves that part out.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(0..=512))]
     part_mib: u64,
-    /// Fills a store with so many envelopes and shows rate and memory at each power of ten (10^6 takes minutes and 10 GB of disk).
+    /// Fills a store with so many envelopes that wait, and shows rate, memory and the time of an operator's questions at each power of ten (10^6
+    /// takes minutes and 10 GB of disk).
     #[arg(long, default_value_t = 0)]
     fill: usize,
     /// Folder for stores, on the disk that is to be measured. Default: a temporary one.

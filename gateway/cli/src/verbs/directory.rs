@@ -32,13 +32,15 @@ pub struct Directory {
 enum Action {
     /// Makes and signs the snapshot from readable TOML.
     Build(Build),
+    /// Signs a signed directory as the second person, for gateways that ask for two.
+    Cosign(Cosign),
     /// Tells what is in a signed directory.
     Show(Show),
     /// Tells what differs between two signed directories; exit code 1 when something does.
     Diff(Diff),
     /// Prints a commented source, every key explained, as a beginning.
     Example,
-    /// Makes the authority's signing key: a private key file, and `authority.pub` beside it.
+    /// Makes a key that signs directories, the authority's or a second person's: a private key file, and its public text beside it.
     Key(Key),
     /// Makes the key of a gateway's evidence log: a private key file, and the public text for the directory.
     LogKey(LogKey),
@@ -63,6 +65,18 @@ struct Build {
     /// Checks everything and writes nothing.
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+struct Cosign {
+    #[command(flatten)]
+    file: DirectoryFile,
+    /// The second person's private key: Ed25519, PKCS#8, PEM (`directory key` makes one).
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Name of that key, as in its public text.
+    #[arg(long)]
+    name: String,
 }
 
 #[derive(Args, Debug)]
@@ -114,6 +128,7 @@ impl Directory {
     pub fn run(self, language: Language) -> anyhow::Result<Exit> {
         match self.action {
             Action::Build(build) => build.run(),
+            Action::Cosign(cosign) => cosign.run(),
             Action::Show(show) => show.run(language),
             Action::Diff(diff) => diff.run(language),
             Action::Example => {
@@ -128,10 +143,7 @@ impl Directory {
 
 impl Build {
     fn run(self) -> anyhow::Result<Exit> {
-        let der = PrivatePkcs8KeyDer::from_pem_file(&self.key)
-            .with_context(|| format!("cannot read the authority's key {}", self.key.display()))?;
-        let signer = NoteSigner::from_pkcs8(&self.name, der.secret_pkcs8_der())
-            .with_context(|| format!("the authority's key {}", self.key.display()))?;
+        let signer = read_key(&self.name, &self.key)?;
         let now = trusted::now();
         let made = Source::read(&self.source)
             .and_then(|source| gateway_directory::issue(&source, self.issue_version, now, &signer));
@@ -153,6 +165,20 @@ impl Build {
             content.systems.len(),
             content.expires_at
         );
+        outln!("{}", signer.verifier());
+        Ok(Exit::Success)
+    }
+}
+
+impl Cosign {
+    /// Only what the authority signed is signed again; the file is replaced at once.
+    fn run(self) -> anyhow::Result<Exit> {
+        let (now, path) = (trusted::now(), self.file.directory.clone());
+        let opened = self.file.open(now)?;
+        let signer = read_key(&self.name, &self.key)?;
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        write_atomically(&path, &gateway_directory::cosign(&bytes, &signer)?)?;
+        errln!("{}: version {}, signed by {} too", path.display(), opened.directory.version(), self.name);
         outln!("{}", signer.verifier());
         Ok(Exit::Success)
     }
@@ -193,8 +219,8 @@ impl Diff {
 
 impl Key {
     fn run(self, language: Language) -> anyhow::Result<Exit> {
-        let public = self.out.with_file_name("authority.pub");
-        anyhow::ensure!(!public.exists(), "{} exists; another authority's key lies there", public.display());
+        let public = self.out.with_extension("pub");
+        anyhow::ensure!(!public.exists(), "{} exists; another key lies there", public.display());
         let signer = make_key(&self.name, &self.out)?;
         let text = format!("{}\n", signer.verifier());
         std::fs::write(&public, text).with_context(|| format!("cannot write {}", public.display()))?;
@@ -226,6 +252,12 @@ impl LogKey {
         outln!("{}", signer.verifier());
         Ok(Exit::Success)
     }
+}
+
+fn read_key(name: &str, file: &std::path::Path) -> anyhow::Result<NoteSigner> {
+    let der =
+        PrivatePkcs8KeyDer::from_pem_file(file).with_context(|| format!("cannot read the key {}", file.display()))?;
+    NoteSigner::from_pkcs8(name, der.secret_pkcs8_der()).with_context(|| format!("the key {}", file.display()))
 }
 
 /// Makes an Ed25519 key and writes its private part, PKCS#8, PEM.

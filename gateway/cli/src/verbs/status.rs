@@ -54,7 +54,9 @@ impl Status {
             (word("Đang chờ gửi", "Waiting"), status.waiting.to_string()),
             (word("Tạm giữ", "Held"), status.held.to_string()),
             (word("Nhật ký chứng cứ", "Evidence log"), status.log_size.to_string()),
-            (word("Đĩa còn trống", "Disk free"), format!("{} MiB", status.free_bytes / 1_048_576)),
+            (word("Đĩa còn trống", "Disk free"), disk(&status, language)),
+            (word("Đang chờ gửi, theo cấp", "Waiting, by level"), levels(&status.backlog)),
+            (word("Bàn giao chưa đủ chứng cứ", "Hand-overs not yet proven"), status.evidence_gap.to_string()),
         ] {
             table.add_row([name, value]);
         }
@@ -63,6 +65,28 @@ impl Status {
         print_workers(&status.workers, language);
         Ok(Exit::Success)
     }
+}
+
+/// Free bytes, and for how long where it fills.
+fn disk(status: &v1::GetStatusResponse, language: Language) -> String {
+    let free = format!("{} MiB", status.free_bytes / 1_048_576);
+    match &status.disk_lasts {
+        None => free,
+        Some(lasts) => format!(
+            "{free} ({} {} {})",
+            language.pick("còn đủ", "lasts"),
+            lasts.seconds / 86_400,
+            language.pick("ngày", "days")
+        ),
+    }
+}
+
+fn levels(backlog: &[v1::LevelBacklog]) -> String {
+    let line = |one: &v1::LevelBacklog| {
+        let level = if one.level.is_empty() { "–" } else { one.level.as_str() };
+        format!("{level}: {}", one.waiting)
+    };
+    backlog.iter().map(line).collect::<Vec<_>>().join(", ")
 }
 
 /// Who does not answer: what goes there waits.
@@ -140,6 +164,9 @@ fn json(status: &v1::GetStatusResponse) -> serde_json::Value {
         "gateway": status.gateway, "version": status.version, "directory_version": status.directory_version,
         "directory_expires_at": rfc3339(status.directory_expires_at.as_ref()), "envelopes": status.envelopes,
         "waiting": status.waiting, "held": status.held, "log_size": status.log_size, "free_bytes": status.free_bytes,
+        "accepted_per_minute": status.accepted_per_minute, "delivered_per_minute": status.delivered_per_minute,
+        "backlog": status.backlog.iter().map(|one| serde_json::json!({ "level": one.level, "waiting": one.waiting })).collect::<Vec<_>>(),
+        "disk_lasts_seconds": status.disk_lasts.as_ref().map(|lasts| lasts.seconds), "evidence_gap": status.evidence_gap,
         "busy": status.busy, "busy_reason": status.busy_reason,
         "gates": status.gates.iter().map(gate).collect::<Vec<_>>(),
         "workers": status.workers.iter().map(worker_json).collect::<Vec<_>>(),

@@ -1,7 +1,6 @@
 //! Health: what goes in and out, how fast it is acknowledged, what waits, disk, evidence, directory, refusals at the door.
 
 use axum::response::Response;
-use gateway_model::Timestamp;
 use gateway_model::language::Language;
 use maud::{Markup, html};
 use proto::v1;
@@ -11,13 +10,16 @@ use super::stuck::tile;
 use crate::fault::Fault;
 use crate::page::{Page, Section};
 use crate::show::icon::{Icon, icon};
-use crate::show::text::{code, code_or_dash, safe_or_dash};
+use crate::show::text::{code, code_or_dash, safe, safe_or_dash};
 use crate::show::{event, number, time};
 use crate::visit::Visit;
 use crate::words::health as w;
 
 const LIVE_SECONDS: u32 = 5;
 const REFUSALS: u32 = 50;
+const DAY_SECONDS: f64 = 86_400.0;
+/// A disk that lasts no longer needs a person.
+const DISK_SHORT_DAYS: f64 = 14.0;
 
 /// `GET /health`.
 pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response, Fault> {
@@ -34,7 +36,7 @@ pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response,
             } @else {
                 p.notice.good { (icon(Icon::Check)) " " (w::WELL.of(l)) }
             }
-            (numbers(&status, visit.now, l))
+            (numbers(&status, l))
         }
         section.card #gates data-region="" aria-labelledby="gates-title" {
             h2 #gates-title { (w::GATES.of(l)) }
@@ -47,11 +49,8 @@ pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response,
     })))
 }
 
-fn numbers(status: &v1::GetStatusResponse, now: Timestamp, l: Language) -> Markup {
-    let minutes = time::read(status.started_at.as_ref()).map(|at| now.since(at).as_secs_f64() / 60.0);
-    let rate = |count: u64| {
-        minutes.filter(|minutes| *minutes > 0.0).map_or_else(String::new, |m| number::decimal(count as f64 / m, l))
-    };
+fn numbers(status: &v1::GetStatusResponse, l: Language) -> Markup {
+    let rate = |minute: Option<f64>| minute.map_or_else(|| "–".to_owned(), |rate| number::decimal(rate, l));
     let count = |number: u64| number::count(number, l);
     html! {
         h2 { (w::TRAFFIC.of(l)) }
@@ -59,8 +58,8 @@ fn numbers(status: &v1::GetStatusResponse, now: Timestamp, l: Language) -> Marku
             (tile(w::IN.of(l), &count(status.accepted), ""))
             (tile(w::OUT.of(l), &count(status.delivered), ""))
             (tile(w::P99.of(l), &number::milliseconds(status.acknowledge_p99_milliseconds, l), ""))
-            (tile(w::IN_RATE.of(l), &rate(status.accepted), ""))
-            (tile(w::OUT_RATE.of(l), &rate(status.delivered), ""))
+            (tile(w::IN_RATE.of(l), &rate(status.accepted_per_minute), ""))
+            (tile(w::OUT_RATE.of(l), &rate(status.delivered_per_minute), ""))
         }
         h2 { (w::BACKLOG.of(l)) }
         div.tiles {
@@ -68,13 +67,44 @@ fn numbers(status: &v1::GetStatusResponse, now: Timestamp, l: Language) -> Marku
             (tile(w::HELD.of(l), &count(status.held), if status.held > 0 { "warn" } else { "" }))
             (tile(w::ENVELOPES.of(l), &count(status.envelopes), ""))
             (tile(w::DISK.of(l), &number::bytes(status.free_bytes, l), ""))
+            (disk_lasts(status, l))
+            (tile(w::EVIDENCE_GAP.of(l), &count(status.evidence_gap), ""))
         }
+        @if !status.backlog.is_empty() { (by_level(&status.backlog, l)) }
         dl.facts.card {
             div { dt { (w::STARTED.of(l)) } dd { (time::moment(status.started_at.as_ref(), l)) } }
             div { dt { (w::EVIDENCE.of(l)) } dd { (count(status.log_size)) " " (w::LEAVES.of(l)) } }
             div { dt { (w::DIRECTORY.of(l)) } dd {
                 (w::DIRECTORY_VERSION.of(l)) " " (status.directory_version) ", " (w::EXPIRES.of(l)) " " (time::moment(status.directory_expires_at.as_ref(), l))
             } }
+        }
+    }
+}
+
+/// In days; what does not fill lasts.
+fn disk_lasts(status: &v1::GetStatusResponse, l: Language) -> Markup {
+    let Some(lasts) = &status.disk_lasts else {
+        return tile(w::DISK_LASTS.of(l), w::DISK_STEADY.of(l), "");
+    };
+    let days = lasts.seconds.max(0) as f64 / DAY_SECONDS;
+    tile(w::DISK_LASTS.of(l), &number::days(days, l), if days < DISK_SHORT_DAYS { "warn" } else { "" })
+}
+
+fn by_level(backlog: &[v1::LevelBacklog], l: Language) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(w::BY_LEVEL.of(l)) {
+            table {
+                caption { (w::BY_LEVEL.of(l)) }
+                thead { tr { th scope="col" { (w::LEVEL.of(l)) } th.number scope="col" { (w::WAITING.of(l)) } } }
+                tbody {
+                    @for one in backlog {
+                        tr {
+                            th scope="row" { @if one.level.is_empty() { (w::LEVEL_NONE.of(l)) } @else { (safe(&one.level)) } }
+                            td.number { (number::count(one.waiting, l)) }
+                        }
+                    }
+                }
+            }
         }
     }
 }

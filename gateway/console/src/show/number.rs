@@ -29,6 +29,12 @@ pub(crate) fn milliseconds(number: f64, l: Language) -> String {
     if number > 0.0 { format!("{} ms", decimal(number, l)) } else { "–".to_owned() }
 }
 
+/// Days, with the half ones only while there are few.
+pub(crate) fn days(number: f64, l: Language) -> String {
+    let written = if number < 10.0 { decimal(number, l) } else { count(number as u64, l) };
+    format!("{written} {}", l.pick("ngày", "days"))
+}
+
 /// Bytes in the unit that fits.
 pub(crate) fn bytes(number: u64, l: Language) -> String {
     let mut unit = 0;
@@ -57,6 +63,7 @@ mod tests {
         assert_eq!(count(7, Language::Vi) + &count(1_000_000, Language::Vi), "71.000.000");
         assert_eq!(bytes(1_536, Language::Vi), "1,5 KiB");
         assert_eq!(bytes(u64::MAX, Language::En), "16384.0 PiB");
+        assert_eq!([days(3.25, Language::Vi), days(1_234.5, Language::En)], ["3,2 ngày", "1,234 days"]);
         assert_eq!(share(1, 8, Language::Vi), "12,5 %");
         assert_eq!(share(0, 0, Language::Vi), "");
     }

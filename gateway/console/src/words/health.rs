@@ -7,8 +7,8 @@ words! {
     TRAFFIC = "Lưu lượng", "Traffic";
     IN = "Nhận từ khi khởi động", "In since the start";
     OUT = "Giao từ khi khởi động", "Out since the start";
-    IN_RATE = "Nhận mỗi phút, trung bình", "In a minute, on average";
-    OUT_RATE = "Giao mỗi phút, trung bình", "Out a minute, on average";
+    IN_RATE = "Nhận trong phút qua", "In within the last minute";
+    OUT_RATE = "Giao trong phút qua", "Out within the last minute";
     STARTED = "Khởi động", "Started";
     P99 = "Xác nhận p99", "Acknowledge p99";
     BACKLOG = "Tồn đọng", "Backlog";
@@ -16,6 +16,12 @@ words! {
     HELD = "Tạm giữ", "Held";
     ENVELOPES = "Gói tin đang lưu", "Envelopes kept";
     DISK = "Đĩa còn trống", "Disk free";
+    DISK_LASTS = "Đĩa còn đủ", "Disk lasts";
+    DISK_STEADY = "không đầy thêm", "it does not fill";
+    BY_LEVEL = "Đang chờ gửi, theo cấp của nơi đến", "Waiting, by the level that it goes to";
+    LEVEL_NONE = "không rõ cấp", "no level said";
+    LEVEL = "Cấp", "Level";
+    EVIDENCE_GAP = "Bàn giao chưa đủ chứng cứ", "Hand-overs not yet proven to everybody";
     EVIDENCE = "Sổ bằng chứng", "Evidence log";
     LEAVES = "lá", "leaves";
     DIRECTORY = "Danh bạ", "Directory";

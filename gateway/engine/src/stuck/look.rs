@@ -14,7 +14,7 @@ use gateway_store::query::Query;
 use gateway_store::rows::DeliverySummary;
 use gateway_verify::Snapshot;
 
-use super::{Board, GROUPS_MAX, GroupKey, SAMPLE_MAX, StuckGroup, owner};
+use super::{Board, GROUPS_MAX, GroupKey, LevelBacklog, SAMPLE_MAX, StuckGroup, owner};
 use crate::Core;
 use crate::gate::ClosedGate;
 use crate::lane::{Destination, Party, Place};
@@ -60,6 +60,8 @@ struct Look<'a> {
     ours: Option<AgencyId>,
     /// Rows that may still be read.
     rows_left: usize,
+    /// Deliveries that wait, by level.
+    backlog: BTreeMap<String, u64>,
 }
 
 /// Why a lane as a whole does not move.
@@ -77,12 +79,22 @@ impl<'a> Look<'a> {
         let snapshot = engine.trust.current();
         let ours = snapshot.as_ref().and_then(|snapshot| owner::of_gateway(snapshot.directory(), &engine.gateway));
         let now = engine.clock.now();
-        Self { engine, snapshot, closed, now, groups: BTreeMap::new(), ours, rows_left: ROWS_MAX }
+        Self {
+            engine,
+            snapshot,
+            closed,
+            now,
+            groups: BTreeMap::new(),
+            ours,
+            rows_left: ROWS_MAX,
+            backlog: BTreeMap::new(),
+        }
     }
 
     /// What has a wake-up.
     async fn waiting(&mut self) -> Result<(), StoreError> {
         let loads = self.engine.store.lane_loads().await?;
+        self.levels(&loads);
         let (mut blocked, mut open) = (Vec::new(), Vec::new());
         for load in loads {
             let Some(place) = Place::of(&load.lane) else { continue };
@@ -109,6 +121,20 @@ impl<'a> Look<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Counts what waits by the level that it goes to.
+    fn levels(&mut self, loads: &[LaneLoad]) {
+        let Some(directory) = self.snapshot.as_ref().map(|snapshot| snapshot.directory()) else { return };
+        for load in loads {
+            let agency = match Place::of(&load.lane).map(|place| place.destination) {
+                Some(Destination::Agency(agency)) => Some(agency),
+                Some(Destination::Gateway(gateway)) => owner::of_gateway(directory, &gateway),
+                Some(Destination::Awaiting(_) | Destination::Nowhere | Destination::Receipts(_)) | None => continue,
+            };
+            let level = agency.and_then(|agency| directory.agency(&agency)).map(|agency| agency.level.clone());
+            *self.backlog.entry(level.unwrap_or_default()).or_default() += load.rows;
+        }
     }
 
     async fn read(&mut self, load: &LaneLoad, limit: usize) -> Result<Vec<DeliverySummary>, StoreError> {
@@ -273,7 +299,8 @@ impl<'a> Look<'a> {
         groups.sort_by_key(|group| (group.oldest.unwrap_or(Timestamp::MAX), group.key.clone()));
         let cut = groups.len() > GROUPS_MAX;
         groups.truncate(GROUPS_MAX);
-        Board { as_of: Some(self.now), groups, cut }
+        let level = |(level, waiting)| LevelBacklog { level, waiting };
+        Board { as_of: Some(self.now), groups, cut, backlog: self.backlog.into_iter().map(level).collect() }
     }
 }
 

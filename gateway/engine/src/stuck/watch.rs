@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::incident::Alarm;
+use crate::pace::Sample;
 use crate::{Core, pick_up, stuck};
 
 /// Between two looks at least.
@@ -43,6 +44,12 @@ pub(crate) async fn look_once(engine: &Core) -> Result<(), gateway_store::StoreE
         tell(engine, &alarm);
     }
     engine.metrics.stuck(&board.groups);
+    engine.pace.learn(Sample {
+        at: engine.clock.steady(),
+        accepted: engine.tally.accepted(),
+        delivered: engine.tally.delivered(),
+        free_bytes: engine.store.counts().await?.free_bytes,
+    });
     Ok(())
 }
 

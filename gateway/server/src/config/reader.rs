@@ -133,15 +133,25 @@ impl Reader {
         let file = self.read("directory.file", value::optional_path(&self.base.clone()));
         let from_parent = self.read("directory.from_parent", value::truth);
         let authority = self.read("directory.authority", value::verifier_key);
+        let cosigners = self.read("directory.cosigners", value::verifier_keys);
         let refresh = self.read("directory.refresh", value::duration);
         let warn_before = self.read("directory.warn_before", value::duration);
         if file == Some(None) && from_parent == Some(false) {
             self.fault("directory.file", "is required unless `from_parent` is true".to_owned());
         }
+        if let (Some(authority), Some(cosigners)) = (&authority, &cosigners)
+            && cosigners.contains(authority)
+        {
+            self.fault(
+                "directory.cosigners",
+                "names the authority itself: a second person has a key of their own".to_owned(),
+            );
+        }
         Some(Directory {
             file: file?,
             from_parent: from_parent?,
             authority: authority?,
+            cosigners: cosigners?,
             refresh: refresh?,
             warn_before: warn_before?,
         })

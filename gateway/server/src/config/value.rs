@@ -167,6 +167,15 @@ pub(super) fn verifier_key(raw: &Raw) -> Read<VerifierKey> {
     VerifierKey::parse(&required(raw)?).map_err(|error| error.to_string())
 }
 
+pub(super) fn verifier_keys(raw: &Raw) -> Read<Vec<VerifierKey>> {
+    match raw {
+        Raw::List(list) => {
+            list.iter().map(|key| VerifierKey::parse(key).map_err(|error| format!("{key:?}: {error}"))).collect()
+        }
+        other => Err(format!("a list of verification keys is expected, not {}", name(other))),
+    }
+}
+
 fn number_and_unit(written: &str) -> Option<(u64, &str)> {
     let at = written.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = written.split_at(at);

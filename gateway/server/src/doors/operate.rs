@@ -325,6 +325,11 @@ impl OperateService for OperateDoor {
             operator: operator.to_string(),
             role: role.to_owned(),
             workers: adapter::workers(&self.0),
+            accepted_per_minute: status.per_minute.map(|minute| minute.accepted),
+            delivered_per_minute: status.per_minute.map(|minute| minute.delivered),
+            backlog: operate.stuck().backlog.iter().map(told::backlog).collect(),
+            disk_lasts: status.disk_lasts.and_then(|lasts| lasts.try_into().ok()),
+            evidence_gap: status.counts.forwarded.saturating_add(status.counts.returns),
         }))
     }
 

@@ -6,12 +6,13 @@ use certs_dev::province::Plan;
 use gateway_engine::operate::Action;
 use gateway_evidence::EventKind;
 use gateway_model::id::{DeliveryId, OperatorId};
+use gateway_model::note::NoteSigner;
 use prost::Message as _;
 use proto::v1;
 use proto::v1::operate_service_client::OperateServiceClient;
 use proto::v1::submit_service_client::SubmitServiceClient;
 
-use crate::gateway::{Running, Site, free_ports};
+use crate::gateway::{Running, Site, free_ports, get};
 use crate::{submission, upload};
 
 struct Ladder {
@@ -108,6 +109,39 @@ async fn a_bad_or_older_file_of_its_own_does_not_keep_a_gateway_from_the_directo
         }
     }
     ladder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_two_persons_are_asked_for_a_directory_stays_out_until_the_second_has_signed() {
+    let ports = free_ports::<3>();
+    let site = Site::planned(&Plan::sized(1, 2).with_ports(&ports));
+    let key = certs_dev::Key::generate(certs_dev::KeyKind::Ed25519).unwrap();
+    let second = NoteSigner::from_pkcs8("trust-officer-binh", &key.to_pkcs8().unwrap()).unwrap();
+    let cosign = || {
+        let bytes = std::fs::read(site.path("directory.bin")).unwrap();
+        std::fs::write(site.path("cosigned"), gateway_directory::cosign(&bytes, &second).unwrap()).unwrap();
+        std::fs::rename(site.path("cosigned"), site.path("directory.bin")).unwrap();
+    };
+    cosign();
+    let directory = format!("file = \"directory.bin\"\ncosigners = [\"{}\"]", second.verifier());
+    let running = site.start_at("gw-province", ports[2], &directory, &site.extra).await;
+    let until = async |line: &str| {
+        let there = async {
+            while !get(&running, "/metrics").await.1.contains(line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), there).await.unwrap();
+    };
+    let version = || running.engine.trust().current().unwrap().directory().version();
+    site.issue(2);
+    until("lienthong_directory_refresh_failing 1\n").await;
+    assert_eq!(version(), 1, "the authority alone changes nothing");
+    cosign();
+    until("lienthong_directory_refresh_failing 0\n").await;
+    until("lienthong_directory_version 2\n").await;
+    assert_eq!(version(), 2);
+    running.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -171,6 +171,16 @@ fn a_directory_is_made_from_nothing_shown_and_compared() {
     assert!(told.contains("xã Thí Dụ"), "{told}");
     assert_eq!(said(&lienthong(&["directory", "diff", &file("new.bin"), &file("new.bin")]), 0), "");
 
+    // A second person signs what the authority signed, once.
+    let second = said(&lienthong(&["directory", "key", "--name", "binh", "--out", &file("binh.key")]), 0);
+    assert_eq!(std::fs::read_to_string(file("binh.pub")).unwrap(), second);
+    let directory = file("new.bin");
+    let cosign =
+        || lienthong(&["directory", "cosign", "--directory", &directory, "--key", &file("binh.key"), "--name", "binh"]);
+    assert_eq!(said(&cosign(), 0), second);
+    assert_eq!(cosign().status.code(), Some(5), "nobody signs twice");
+    assert_eq!(said(&lienthong(&["directory", "diff", &file("old.bin"), &directory]), 1), told);
+
     std::fs::write(file("agencies.toml"), example.replace("level = \"xã\"", "levle = \"xã\"")).unwrap();
     let ran = build("3", "faulty.bin");
     assert_eq!(ran.status.code(), Some(1));

@@ -46,13 +46,14 @@ async fn the_half_year_of_a_province_is_shown_as_its_journal_tells() {
     federation.local.wait_until_ready(TOP).await.unwrap();
     let operator = Operator::at(&federation, PROVINCE, OperatorRole::Viewer).unwrap();
     let (since, until) = (year.first.to_string(), Day::of(now).plus(-1).to_string());
-    let asked = |more: &[&str]| {
-        operator.json(&[&["stats", "--since", &since, "--until", &until], more].concat()).unwrap()
-    };
+    let asked =
+        |more: &[&str]| operator.json(&[&["stats", "--since", &since, "--until", &until], more].concat()).unwrap();
 
     let all = year.journal.of("all").remove(0).1;
     assert!(all.received == FILES as u64 && all.early + all.on_time + all.late + all.ended > all.received * 8 / 10);
-    assert!([all.early, all.on_time, all.late, all.ended, all.in_work, all.in_work_late].iter().all(|count| *count > 0));
+    assert!(
+        [all.early, all.on_time, all.late, all.ended, all.in_work, all.in_work_late].iter().all(|count| *count > 0)
+    );
     for by in ["agency", "level", "procedure", "month"] {
         let mut rows = asked(&["--by", by]);
         let total = rows.pop().unwrap();

@@ -9,6 +9,7 @@ use proto::v1::submit_service_client::SubmitServiceClient;
 use tonic::transport::Channel;
 
 use super::load::{self, Run, Supply};
+use super::search::{self, Answered, Needle};
 use crate::errln;
 use crate::local::Local;
 use crate::submit::{PartFile, upload_missing};
@@ -38,6 +39,8 @@ pub struct Stage {
     pub run: Run,
     /// Resident memory of the gateway at its end.
     pub resident: u64,
+    /// How long an operator waits at its end.
+    pub answered: Vec<Answered>,
 }
 
 /// Uploads a part of 5 MiB and one of `large_mib`, and looks at the gateway's peak after each.
@@ -70,6 +73,7 @@ pub async fn fill(
     supply: &(dyn Fn(usize) -> anyhow::Result<Supply> + Sync),
 ) -> anyhow::Result<Vec<Stage>> {
     let process = local.process(0).context("the gateway runs")?;
+    let needle = Needle::submit(local).await?;
     let mut stages = Vec::new();
     let (mut kept, mut next) = (0, 10_000);
     while kept < count {
@@ -79,7 +83,8 @@ pub async fn fill(
         if kept >= next || kept >= count {
             let resident = of_process(process, "VmRSS:").context("the gateway's memory")?;
             errln!("{kept} kept: {:.0}/s, {} MiB", run.per_second, resident / 1_048_576);
-            stages.push(Stage { kept, run, resident });
+            let answered = search::measure(local, &needle).await?;
+            stages.push(Stage { kept, run, resident, answered });
             next *= 10;
         }
     }

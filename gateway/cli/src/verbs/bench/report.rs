@@ -6,6 +6,7 @@ use super::echo::EchoFloor;
 use super::floor::Cost;
 use super::load::Run;
 use super::memory::{Parts, Stage};
+use super::search::Answered;
 use crate::outln;
 use crate::output::{self, Form};
 
@@ -115,6 +116,8 @@ fn print_memory(report: &Report) {
     }
     for stage in &report.stages {
         outln!("{} kept: {:.0}/s, resident {} MiB", stage.kept, stage.run.per_second, stage.resident / 1_048_576);
+        let line = |one: &Answered| format!("{} {:.1?} (at most {:.1?})", one.what, one.p50, one.max);
+        outln!("  an operator waits: {}", stage.answered.iter().map(line).collect::<Vec<_>>().join(", "));
     }
 }
 
@@ -169,6 +172,9 @@ fn json(report: &Report) -> serde_json::Value {
         "part_peak_bytes": report.parts.map(|p| serde_json::json!({ "small": p.after_small, "large": p.after_large })),
         "fill": report.stages.iter().map(|s| serde_json::json!({
             "kept": s.kept, "per_second": s.run.per_second, "resident_bytes": s.resident,
+            "answers": s.answered.iter().map(|one| serde_json::json!({
+                "what": one.what, "p50_seconds": one.p50.as_secs_f64(), "max_seconds": one.max.as_secs_f64(),
+            })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "three_levels": report.across.as_ref().map(run), "memory_bytes": report.ours.memory,
     })

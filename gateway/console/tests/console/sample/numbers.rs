@@ -32,7 +32,16 @@ pub fn status(role: &str) -> v1::GetStatusResponse {
         operator: "op-lan".to_owned(),
         role: role.to_owned(),
         workers: Vec::new(),
+        accepted_per_minute: Some(61.5),
+        delivered_per_minute: Some(60.0),
+        backlog: vec![level("tỉnh", 1_500), level("", 90)],
+        disk_lasts: Some(prost_types::Duration { seconds: 9 * 86_400, nanos: 0 }),
+        evidence_gap: 37,
     }
+}
+
+fn level(level: &str, waiting: u64) -> v1::LevelBacklog {
+    v1::LevelBacklog { level: level.to_owned(), waiting }
 }
 
 /// Two refusals.

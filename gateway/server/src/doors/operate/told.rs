@@ -1,6 +1,7 @@
 //! Rows of the store as operators see them.
 
 use gateway_engine::refusals::RefusalRecord;
+use gateway_engine::stuck::LevelBacklog;
 use gateway_model::language::Language;
 use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EventRow, EventSource};
 use proto::v1;
@@ -66,6 +67,11 @@ pub(super) fn entry(event: &EventRow) -> v1::TimelineEntry {
         EventSource::Foreign => false,
     };
     v1::TimelineEntry { receipt: Some(event.receipt.to_wire()), local }
+}
+
+/// What waits for one level.
+pub(super) fn backlog(backlog: &LevelBacklog) -> v1::LevelBacklog {
+    v1::LevelBacklog { level: backlog.level.clone(), waiting: backlog.waiting }
 }
 
 /// A refusal at a door.

@@ -13,7 +13,8 @@ fn now() -> Timestamp {
 
 /// A province with two departments and a procedure.
 fn directory() -> Directory {
-    let departments = (1..=2).map(|n| agency(&format!("h99.s{n:02}"), Some("h99"), "sở", &format!("Sở số {n} (ví dụ)")));
+    let departments =
+        (1..=2).map(|n| agency(&format!("h99.s{n:02}"), Some("h99"), "sở", &format!("Sở số {n} (ví dụ)")));
     let content = DirectoryContent {
         agencies: std::iter::once(agency("h99", None, "tỉnh", "Tỉnh Ví Dụ")).chain(departments).collect(),
         procedures: vec![procedure("9.000001")],
@@ -76,8 +77,7 @@ fn too_many_rows_leave_the_largest_and_one_for_all_others() {
 #[test]
 fn what_nobody_can_mean_is_refused_by_its_field() {
     let directory = directory();
-    let refused =
-        |request| Asked::read(&directory, &request).err().map(|refusal| (refusal.reason, refusal.field));
+    let refused = |request| Asked::read(&directory, &request).err().map(|refusal| (refusal.reason, refusal.field));
     let unknown = v1::GetStatisticsRequest { agency: "h98".to_owned(), ..Default::default() };
     assert_eq!(refused(unknown), Some((Reason::NotFound, "agency".to_owned())));
     let moon = v1::GetStatisticsRequest { by: 99, ..Default::default() };
