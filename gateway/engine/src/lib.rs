@@ -328,7 +328,9 @@ impl Core {
     /// The first half of the walk: accept, verify, store.
     async fn submit(&self, submission: &Submission) -> Result<Accepted, Refusal> {
         let admitted = accept::admit(self, submission)?;
-        let verified = match verify::verify(self, submission, &admitted) {
+        let verified = verify::verify(self, submission, &admitted);
+        self.metrics.verified(verified.as_ref().err().map(|refusal| refusal.reason));
+        let verified = match verified {
             Ok(verified) => verified,
             Err(refusal) => return repeat::or_refuse(self, submission, &admitted, refusal).await,
         };

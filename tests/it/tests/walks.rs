@@ -10,6 +10,7 @@ mod walks {
     mod kills;
     mod land;
     mod main_job;
+    mod metrics;
     mod operators;
     mod other_client;
     mod papers;
