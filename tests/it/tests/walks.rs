@@ -4,6 +4,8 @@
 mod walks {
     mod bad_input;
     mod broadcast;
+    mod canary;
+    mod collector;
     mod commands;
     mod console;
     mod full_disk;
