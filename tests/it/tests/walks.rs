@@ -16,5 +16,6 @@ mod walks {
     mod operators;
     mod other_client;
     mod papers;
+    mod traces;
     mod workers;
 }
