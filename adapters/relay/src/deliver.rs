@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use adapters_sdk::relay::{Relay, ReturnFault};
-use adapters_sdk::{Adapter, Delivery, Health, Outcome};
+use adapters_sdk::{Adapter, Delivery, Health, Outcome, trace};
 use async_trait::async_trait;
 use bytes::Bytes;
 use gateway_model::id::GatewayId;
@@ -143,8 +143,12 @@ impl PeerRelay {
         let count = receipts.len();
         let link = self.link().await?;
         let request = v1::ReturnReceiptsRequest { receipts };
-        let answered =
-            link.client.clone().return_receipts(request).await.map_err(|status| Fault::from_status(&status))?;
+        let answered = link
+            .client
+            .clone()
+            .return_receipts(trace::carry(request))
+            .await
+            .map_err(|status| Fault::from_status(&status))?;
         let verdicts = answered.into_inner().verdicts;
         if verdicts.len() != count {
             return Err(Fault::Unreachable(format!("the peer gave {} verdicts on {count} receipts", verdicts.len())));

@@ -32,6 +32,7 @@ pub mod quarantine;
 pub mod relay;
 pub mod seal;
 pub mod settings;
+pub mod trace;
 pub mod worker;
 
 /// One envelope to hand over, with all that an adapter may need. Cheap to clone.

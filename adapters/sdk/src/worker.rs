@@ -33,7 +33,7 @@ pub use kind::{refuse, run_kind};
 
 use crate::outbound::Origin;
 use crate::outbound::tls::{Identity, TlsSetupError};
-use crate::{Adapter, AdapterError, ConfigFault};
+use crate::{Adapter, AdapterError, ConfigFault, trace};
 use door::RemoteDoor;
 use journal::Journal;
 use link::{BackOff, Client, cut, refusal, wire_span};
@@ -306,11 +306,40 @@ impl Worker {
         let mut client = self.client.clone();
         // A gateway that hangs is told from one that has no work.
         match tokio::time::timeout(LEASE_WAIT + Duration::from_secs(15), client.lease(request)).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner().deliveries),
+            Ok(Ok(answer)) => {
+                let deliveries = answer.into_inner().deliveries;
+                received(&self.settings.queue, &deliveries);
+                Ok(deliveries)
+            }
             Ok(Err(status)) => Err(refusal(&status)),
             Err(_) => Err(Refusal::new(Reason::PeerUnreachable).saw("the gateway does not answer")),
         }
     }
+}
+
+/// The span of what one call brought: each delivery goes on in the trace of its own envelope.
+fn received(queue: &str, deliveries: &[v1::LeasedDelivery]) {
+    if deliveries.is_empty() {
+        return;
+    }
+    let span = tracing::info_span!(
+        parent: None,
+        "receive",
+        otel.name = format!("receive {queue}"),
+        otel.kind = "client",
+        messaging.system = "lienthong",
+        "messaging.operation.type" = "receive",
+        messaging.operation.name = "lease",
+        messaging.destination.name = queue,
+        messaging.batch.message_count = deliveries.len(),
+        trace_id = tracing::field::Empty,
+    );
+    trace::separate(&span, None);
+    for delivery in deliveries {
+        trace::link(&span, &delivery.traceparent);
+    }
+    let _here = span.entered();
+    tracing::debug!(deliveries = deliveries.len(), "leased");
 }
 
 /// Resolves when the process is asked to end: SIGTERM, or ctrl-c.

@@ -149,7 +149,7 @@ impl Queue {
             if is_up {
                 tracing::info!(queue, "the system behind the workers answers again");
             } else {
-                tracing::error!(queue, detail, "the system behind the workers does not answer; what goes there waits");
+                tracing::error!(queue, "the system behind the workers does not answer; what goes there waits");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a submission led to, for those who count and those who look.
+//! What a submission led to, and what a step took, for those who count and those who look.
 
 use gateway_model::agency::Hop;
 use gateway_model::{Cause, Reason, Refusal, Timestamp};
@@ -31,6 +31,14 @@ impl Core {
                 });
             }
         }
+    }
+
+    /// A durable step, with the time that it took.
+    pub(crate) async fn durable<T>(&self, step: &'static str, taken: impl Future<Output = T>) -> T {
+        let began = self.clock.steady();
+        let done = taken.await;
+        self.metrics.committed(step, self.clock.steady().since(began));
+        done
     }
 
     /// A sender that a system of its own brings, and that is turned away for its trust. Of others, who claims to be the sender proves nothing.

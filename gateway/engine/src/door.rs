@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use adapters_sdk::{Door, NewPart, Submitted};
+use adapters_sdk::{Door, NewPart, Submitted, trace};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use gateway_model::agency::Hop;
 use gateway_model::{Refusal, Timestamp, limits};
 use gateway_store::accept::PartRef;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tracing::Instrument as _;
 
 use crate::steps::store::part_refusal;
-use crate::{Engine, Submission};
+use crate::{Engine, Submission, spans};
 
 /// A door for one hop.
 struct EngineDoor {
@@ -44,9 +45,12 @@ impl Door for EngineDoor {
     }
 
     async fn submit(&self, signed: Bytes) -> Result<Submitted, Refusal> {
-        let submission =
-            Submission { signed, hop: self.hop.clone(), inline: Vec::new(), relay: None, traceparent: None };
-        let accepted = self.engine.submit(submission).await?;
+        let span = spans::process(self.engine.gateway(), &self.hop);
+        let traceparent = Some(trace::follow(&span, None));
+        let submission = Submission { signed, hop: self.hop.clone(), inline: Vec::new(), relay: None, traceparent };
+        let accepted = self.engine.submit(submission).instrument(span.clone()).await;
+        spans::processed(&span, &accepted);
+        let accepted = accepted?;
         Ok(Submitted { key: accepted.key, receipt: accepted.receipt.encode(), duplicate: accepted.duplicate })
     }
 

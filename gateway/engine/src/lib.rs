@@ -28,6 +28,7 @@ pub mod refusals;
 pub mod retry;
 pub mod schedule;
 pub mod settings;
+pub mod spans;
 pub mod steps;
 pub mod stuck;
 pub mod sweep;
@@ -53,8 +54,10 @@ use gateway_store::claim::{NewReturn, ReturnWhat};
 use gateway_store::parts::PartStore;
 use gateway_store::record::Recorded;
 use gateway_store::rows::{EnvelopeRow, EnvelopeSeq};
+use gateway_verify::Snapshot;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -331,7 +334,9 @@ impl Core {
     /// The first half of the walk: accept, verify, store.
     async fn submit(&self, submission: &Submission) -> Result<Accepted, Refusal> {
         let admitted = accept::admit(self, submission)?;
-        let verified = match verify::verify(self, submission, &admitted) {
+        let verified = verify::verify(self, submission, &admitted);
+        self.metrics.verified(verified.as_ref().err().map(|refusal| refusal.reason));
+        let verified = match verified {
             Ok(verified) => verified,
             Err(refusal) => return repeat::or_refuse(self, submission, &admitted, refusal).await,
         };
@@ -348,12 +353,18 @@ impl Core {
         let Some(snapshot) = self.trust.current() else { return Sign::Nothing };
         let mut sign = Sign::Nothing;
         for (decision, load) in route::decide(self, &snapshot, load) {
-            let (attempt, hold) = deliver::carry_out(self, &snapshot, decision, &load).await;
-            sign = sign.or(attempt.sign());
-            let settled = receipt::settle(self, &snapshot, &load, attempt).await;
-            if let (Some(hold), Some(state)) = (hold, settled) {
-                hold.settle(Settled::Committed(state));
-            }
+            let span = spans::send(&load);
+            sign = sign.or(self.hand_on(&snapshot, decision, load).instrument(span).await);
+        }
+        sign
+    }
+
+    async fn hand_on(&self, snapshot: &Snapshot, decision: route::Decision, load: deliver::Load) -> Sign {
+        let (attempt, hold) = deliver::carry_out(self, snapshot, decision, &load).await;
+        let sign = attempt.sign();
+        let settled = receipt::settle(self, snapshot, &load, attempt).await;
+        if let (Some(hold), Some(state)) = (hold, settled) {
+            hold.settle(Settled::Committed(state));
         }
         sign
     }

@@ -18,7 +18,9 @@ type Labels<const N: usize> = [(&'static str, String); N];
 pub struct Metrics {
     accepted: Family<Labels<2>, Counter>,
     refused: Family<Labels<1>, Counter>,
+    verifications: Family<Labels<1>, Counter>,
     acknowledge: Histogram,
+    commits: Family<Labels<1>, Histogram, fn() -> Histogram>,
     attempts: Family<Labels<2>, Counter>,
     attempt: Histogram,
     leases: Gauge,
@@ -36,8 +38,6 @@ pub struct Metrics {
 impl Metrics {
     /// Registers every metric under its name.
     pub fn register(registry: &mut Registry) -> Self {
-        let times =
-            || Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0]);
         let metrics = Self { acknowledge: times(), attempt: times(), ..Self::unregistered() };
         registry.register(
             "lienthong_submissions_accepted",
@@ -50,6 +50,17 @@ impl Metrics {
             "Time from a submission to its receipt",
             Unit::Seconds,
             metrics.acknowledge.clone(),
+        );
+        registry.register(
+            "lienthong_verifications",
+            "Envelopes verified, by result: verified, or the reason of the refusal",
+            metrics.verifications.clone(),
+        );
+        registry.register_with_unit(
+            "lienthong_commit",
+            "Time until a step was durable: its wait for the writer, the commit and its fsync",
+            Unit::Seconds,
+            metrics.commits.clone(),
         );
         registry.register("lienthong_attempts", "Attempts to hand over, by kind and outcome", metrics.attempts.clone());
         registry.register_with_unit("lienthong_attempt", "Time of one attempt", Unit::Seconds, metrics.attempt.clone());
@@ -87,7 +98,9 @@ impl Metrics {
         Self {
             accepted: Family::default(),
             refused: Family::default(),
+            verifications: Family::default(),
             acknowledge: Histogram::new([1.0]),
+            commits: Family::new_with_constructor(times),
             attempts: Family::default(),
             attempt: Histogram::new([1.0]),
             leases: Gauge::default(),
@@ -111,6 +124,16 @@ impl Metrics {
 
     pub(crate) fn refused(&self, reason: Reason) {
         self.refused.get_or_create(&[("reason", reason.code().to_owned())]).inc();
+    }
+
+    /// What verification said of an envelope that was admitted.
+    pub(crate) fn verified(&self, reason: Option<Reason>) {
+        let result = reason.map_or("verified", |reason| reason.code());
+        self.verifications.get_or_create(&[("result", result.to_owned())]).inc();
+    }
+
+    pub(crate) fn committed(&self, step: &'static str, took: Duration) {
+        self.commits.get_or_create(&[("step", step.to_owned())]).observe(took.as_secs_f64());
     }
 
     pub(crate) fn attempted(&self, kind: &'static str, outcome: &'static str, took: Duration) {
@@ -164,6 +187,11 @@ impl Metrics {
     }
 }
 
+/// From half a millisecond, which a commit on a good disk takes, to a minute, which is a lease.
+fn times() -> Histogram {
+    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,12 +202,16 @@ mod tests {
         let metrics = Metrics::register(&mut registry);
         metrics.accepted("system", false, Duration::from_millis(3));
         metrics.refused(Reason::SignatureInvalid);
+        metrics.verified(Some(Reason::SignatureInvalid));
+        metrics.committed("accept", Duration::from_millis(3));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
             "lienthong_submissions_accepted_total{hop=\"system\",duplicate=\"false\"} 1",
             "lienthong_submissions_refused_total{reason=\"SIGNATURE_INVALID\"} 1",
             "lienthong_acknowledge_seconds_count 1",
+            "lienthong_verifications_total{result=\"SIGNATURE_INVALID\"} 1",
+            "lienthong_commit_seconds_count{step=\"accept\"} 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

@@ -14,6 +14,7 @@ use gateway_store::rows::{EnvelopeSeq, ReturnRow};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::gate::{Passage, Sign};
 use crate::lane::{Destination, Party, Place};
@@ -21,7 +22,7 @@ use crate::leased::{self, Account, Ledger};
 use crate::schedule::{Plan, Scheduler};
 use crate::steps::deliver::Load;
 use crate::steps::receipt;
-use crate::{Core, Engine};
+use crate::{Core, Engine, spans};
 
 /// How long the loop sleeps at most: leases of a process that died are found by looking.
 const TICK: Duration = Duration::from_secs(1);
@@ -381,7 +382,10 @@ impl Errand {
     async fn run(self, engine: &Core) -> Sign {
         match self {
             Self::Deliver(load) => engine.walk(load).await,
-            Self::Return { to, rows, lease_until } => receipt::bring_back(engine, &to, rows, lease_until).await,
+            Self::Return { to, rows, lease_until } => {
+                let span = spans::return_receipts(engine, &to, &rows).await;
+                receipt::bring_back(engine, &to, rows, lease_until).instrument(span).await
+            }
         }
     }
 }

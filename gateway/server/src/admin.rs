@@ -1,5 +1,6 @@
 //! The admin port: metrics, liveness, readiness, gRPC health and reflection. Plain HTTP; private by configuration.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State;
@@ -7,16 +8,18 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use gateway_engine::Engine;
+use gateway_model::id::AgencyId;
 use gateway_store::Pressure;
 use prometheus_client::encoding::text;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+
+use crate::gauges::Gauges;
 
 /// Services that health tells of; the empty name is the whole gateway.
 const SERVICES: [&str; 6] = [
@@ -35,23 +38,10 @@ pub struct Admin(Arc<AdminParts>);
 struct AdminParts {
     engine: Engine,
     registry: Registry,
-    gauges: Gauges,
+    /// One scrape at a time: what is counted anew is not read half-way.
+    gauges: tokio::sync::Mutex<Gauges>,
     draining: CancellationToken,
     health: Mutex<Option<HealthReporter>>,
-}
-
-/// Read from the store and the directory at every scrape.
-#[derive(Clone, Default)]
-struct Gauges {
-    envelopes: Gauge,
-    waiting: Gauge,
-    forwarded: Gauge,
-    held: Gauge,
-    returns: Gauge,
-    log_size: Gauge,
-    free_bytes: Gauge,
-    directory_version: Gauge,
-    directory_expires_at: Gauge,
 }
 
 /// Why the admin port cannot serve.
@@ -75,9 +65,14 @@ pub enum Readiness {
 }
 
 impl Admin {
-    /// Adds its own numbers to `registry`, which the engine has filled.
-    pub fn new(engine: Engine, mut registry: Registry, draining: CancellationToken) -> Self {
-        let gauges = Gauges::register(&mut registry);
+    /// Adds its own numbers to `registry`, which the engine has filled. `adapters` are their names by the agencies that they serve.
+    pub fn new(
+        engine: Engine,
+        mut registry: Registry,
+        adapters: HashMap<AgencyId, String>,
+        draining: CancellationToken,
+    ) -> Self {
+        let gauges = tokio::sync::Mutex::new(Gauges::register(&mut registry, adapters));
         Self(Arc::new(AdminParts { engine, registry, gauges, draining, health: Mutex::new(None) }))
     }
 
@@ -138,71 +133,12 @@ impl Admin {
     }
 
     async fn scrape(&self) -> Result<String, std::fmt::Error> {
-        let gauges = &self.0.gauges;
-        match self.0.engine.store().counts().await {
-            Ok(counts) => gauges.take(&counts),
-            Err(error) => tracing::warn!(%error, "the store cannot be counted"),
-        }
-        if let Some(snapshot) = self.0.engine.trust().current() {
-            set(&gauges.directory_version, snapshot.directory().version());
-            gauges.directory_expires_at.set(snapshot.directory().expires_at().seconds());
-        }
+        let mut gauges = self.0.gauges.lock().await;
+        gauges.look(&self.0.engine).await;
         let mut page = String::new();
         text::encode(&mut page, &self.0.registry)?;
         Ok(page)
     }
-}
-
-impl Gauges {
-    fn register(registry: &mut Registry) -> Self {
-        let gauges = Self::default();
-        registry.register("lienthong_envelopes", "Envelopes kept", gauges.envelopes.clone());
-        registry.register(
-            "lienthong_deliveries_waiting",
-            "Deliveries that wait for an attempt",
-            gauges.waiting.clone(),
-        );
-        registry.register(
-            "lienthong_deliveries_forwarded",
-            "Deliveries whose final receipt is awaited",
-            gauges.forwarded.clone(),
-        );
-        registry.register("lienthong_deliveries_held", "Deliveries that need a person", gauges.held.clone());
-        registry.register("lienthong_receipts_waiting", "Receipts on their way back", gauges.returns.clone());
-        registry.register("lienthong_log_leaves", "Leaves in the evidence log", gauges.log_size.clone());
-        registry.register_with_unit(
-            "lienthong_store_free",
-            "Bytes free on the disk of the store",
-            Unit::Bytes,
-            gauges.free_bytes.clone(),
-        );
-        registry.register(
-            "lienthong_directory_version",
-            "Version of the directory in force",
-            gauges.directory_version.clone(),
-        );
-        registry.register_with_unit(
-            "lienthong_directory_expires_at",
-            "When the directory in force expires, Unix time",
-            Unit::Seconds,
-            gauges.directory_expires_at.clone(),
-        );
-        gauges
-    }
-
-    fn take(&self, counts: &gateway_store::query::Counts) {
-        set(&self.envelopes, counts.envelopes);
-        set(&self.waiting, counts.waiting);
-        set(&self.forwarded, counts.forwarded);
-        set(&self.held, counts.held);
-        set(&self.returns, counts.returns);
-        set(&self.log_size, counts.log_size);
-        set(&self.free_bytes, counts.free_bytes);
-    }
-}
-
-fn set(gauge: &Gauge, number: u64) {
-    gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {

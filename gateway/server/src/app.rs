@@ -187,7 +187,7 @@ impl App {
             register: FileRegister::new(&config.store.path),
             tls_expires_at: identity.expires_at(),
         });
-        let admin = Admin::new(engine.clone(), registry, draining.clone());
+        let admin = Admin::new(engine.clone(), registry, served(&config.adapters), draining.clone());
         let (doors_listener, doors_address) = bind("listen.doors", config.listen.doors).await?;
         let (admin_listener, admin_address) = bind("listen.admin", config.listen.admin).await?;
         let console_address = console.as_ref().map(|console| console.address);

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters_relay::RelayPeers;
+use adapters_sdk::trace;
 use adapters_worker::Queues;
 use bytes::Bytes;
 use gateway_console::SignedIn;
@@ -39,11 +40,11 @@ pub use self::places::Place;
 use self::places::{Crowded, Places};
 use crate::config::Limits;
 use crate::console::ConsoleLinks;
+use crate::errors;
 use crate::metrics::DoorMetrics;
 use crate::quota::DoorQuota;
 use crate::register::FileRegister;
 use crate::tls::Peer;
-use crate::{errors, telemetry};
 
 /// What all doors share. Clones are handles to the same.
 #[derive(Clone)]
@@ -188,7 +189,7 @@ impl Doors {
             tracing::debug!(peer = %peer.address, certificate = %peer.certificate, "a stranger called");
             errors::stranger(language)
         })?;
-        let (traceparent, patience) = (telemetry::traceparent(metadata), deadline::patience(metadata));
+        let (traceparent, patience) = (trace::sent_along(metadata), deadline::patience(metadata));
         Ok(Caller { party, language, traceparent, snapshot, patience, peer: Some(peer) })
     }
 

@@ -15,6 +15,7 @@ pub mod directory_source;
 pub mod doors;
 pub mod errors;
 pub mod evidence_key;
+mod gauges;
 pub mod listen;
 pub mod metrics;
 pub mod notice;

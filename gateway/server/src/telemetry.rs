@@ -1,27 +1,16 @@
-//! Logs, traces and the W3C trace context: what leaves the process about its work. Never bodies, never personal data.
+//! Logs and traces: what leaves the process about its work. Never bodies, never personal data. The trace context itself is `adapters_sdk::trace`.
 
-use std::collections::HashMap;
 use std::io::IsTerminal as _;
 
-use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tonic::metadata::MetadataMap;
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{LogFormat, Telemetry};
-
-/// Name of the W3C header.
-const TRACEPARENT: &str = "traceparent";
-/// `00-<32>-<16>-<2>`; later versions may add to it.
-const TRACEPARENT_BYTES_MAX: usize = 128;
 
 /// Why telemetry cannot start, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +60,23 @@ pub fn install(config: &Telemetry, gateway: &str) -> Result<TelemetryGuard, Tele
     Ok(TelemetryGuard { traces })
 }
 
+/// How a process that has no configuration file of a gateway tells of itself: `LIENTHONG_LOG` (a filter), `LIENTHONG_LOG_FORMAT` (text or json) and
+/// `LIENTHONG_OTLP` (where traces go).
+///
+/// # Errors
+/// The variable that cannot be read, and why.
+pub fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Telemetry, String> {
+    let text = |name: &str| variable(name).filter(|text| !text.is_empty());
+    let format = match text("LIENTHONG_LOG_FORMAT").as_deref() {
+        None | Some("text") => LogFormat::Text,
+        Some("json") => LogFormat::Json,
+        Some(other) => return Err(format!("LIENTHONG_LOG_FORMAT: {other:?} is neither \"text\" nor \"json\"")),
+    };
+    let otlp = text("LIENTHONG_OTLP").map(|address| address.parse()).transpose();
+    let otlp = otlp.map_err(|_| "LIENTHONG_OTLP: give an address such as \"http://127.0.0.1:4317\"".to_owned())?;
+    Ok(Telemetry { log: text("LIENTHONG_LOG").unwrap_or_else(|| "info".to_owned()), format, otlp })
+}
+
 /// Colours are for terminals, and for people who want them.
 fn colours() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
@@ -93,71 +99,6 @@ fn span_filter() -> tracing_subscriber::filter::Targets {
     tracing_subscriber::filter::Targets::new()
         .with_target("gateway_server", tracing::Level::INFO)
         .with_target("gateway_engine", tracing::Level::INFO)
+        .with_target("adapters_sdk", tracing::Level::INFO)
         .with_target("adapters_relay", tracing::Level::INFO)
-        .with_target("adapters_folder", tracing::Level::INFO)
-}
-
-/// The trace context that a caller sends along, if it looks like one.
-pub fn traceparent(metadata: &MetadataMap) -> Option<String> {
-    metadata.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(bounded)
-}
-
-/// A trace context within bounds; anything else is left aside.
-pub fn bounded(text: &str) -> Option<String> {
-    let fits = (55..=TRACEPARENT_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    fits.then(|| text.to_owned())
-}
-
-/// Lets `span` go on where `incoming` left off, and gives the context for what comes after: the span's own when traces are exported, else
-/// what came in.
-pub fn follow(span: &Span, incoming: Option<String>) -> Option<String> {
-    let propagator = TraceContextPropagator::new();
-    if let Some(incoming) = &incoming {
-        let carrier = HashMap::from([(TRACEPARENT.to_owned(), incoming.clone())]);
-        if span.set_parent(propagator.extract(&carrier)).is_err() {
-            return Some(incoming.clone());
-        }
-    }
-    let context = span.context();
-    if !context.span().span_context().is_valid() {
-        return incoming;
-    }
-    let mut carrier = HashMap::new();
-    propagator.inject_context(&context, &mut carrier);
-    carrier.remove(TRACEPARENT).or(incoming)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const INCOMING: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
-    #[test]
-    fn without_export_the_callers_trace_goes_on_unchanged() {
-        let span = tracing::info_span!("process");
-        assert_eq!(follow(&span, Some(INCOMING.to_owned())).as_deref(), Some(INCOMING));
-        assert_eq!(follow(&span, None), None);
-    }
-
-    #[test]
-    fn with_export_the_next_hop_continues_the_same_trace_under_a_new_span() {
-        let traces = SdkTracerProvider::builder().build();
-        let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer("test"));
-        let subscriber = tracing_subscriber::registry().with(layer);
-        tracing::subscriber::with_default(subscriber, || {
-            let next = follow(&tracing::info_span!("process"), Some(INCOMING.to_owned())).unwrap();
-            assert_eq!(next[..35], INCOMING[..35], "the same trace");
-            assert_ne!(next, INCOMING, "another span");
-        });
-    }
-
-    #[test]
-    fn what_is_no_trace_context_is_left_aside() {
-        for text in ["", "00-x", &"0".repeat(500), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\u{1}"] {
-            assert_eq!(bounded(text), None, "{text}");
-        }
-        assert!(bounded(INCOMING).is_some());
-    }
 }

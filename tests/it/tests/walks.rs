@@ -4,7 +4,9 @@
 mod walks {
     mod bad_input;
     mod broadcast;
+    mod canary;
     mod causes;
+    mod collector;
     mod commands;
     mod console;
     mod full_disk;
@@ -12,8 +14,10 @@ mod walks {
     mod kills;
     mod land;
     mod main_job;
+    mod metrics;
     mod operators;
     mod other_client;
     mod papers;
+    mod traces;
     mod workers;
 }

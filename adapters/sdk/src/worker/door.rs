@@ -56,7 +56,13 @@ impl Door for RemoteDoor {
             .map_err(|fault| Refusal::new(Reason::EnvelopeMalformed).saw(fault.to_string()))?;
         let request = v1::SubmitRequest { envelope: Some(envelope), inline_parts: Vec::new() };
         let request = v1::AdapterServiceSubmitRequest { request: Some(request) };
-        let answer = self.client.clone().submit(request).await.map_err(|status| refusal(&status))?.into_inner();
+        let answer = self
+            .client
+            .clone()
+            .submit(crate::trace::carry(request))
+            .await
+            .map_err(|status| refusal(&status))?
+            .into_inner();
         let strange =
             || Refusal::new(Reason::PeerUnreachable).saw("the gateway's answer has no receipt that can be read");
         let answer = answer.response.ok_or_else(strange)?;

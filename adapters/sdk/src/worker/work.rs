@@ -14,7 +14,8 @@ use proto::v1;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::Effect;
 use super::envelope;
@@ -23,7 +24,7 @@ use super::link::{BackOff, Client, cut, refusal, span, wire_span};
 use super::parts::LeasedParts;
 use super::session::Session;
 use crate::lease::{LeaseHold, LeaseLost, Settled};
-use crate::{Adapter, Delivery};
+use crate::{Adapter, Delivery, trace};
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
@@ -159,12 +160,23 @@ impl Bench {
             before.done.cancelled().await;
         }
         let place = tracing::info_span!(
+            parent: None,
             "process",
             otel.name = format!("process {}", self.queue),
+            otel.kind = "consumer",
+            otel.status_code = Empty,
+            messaging.system = "lienthong",
+            "messaging.operation.type" = "process",
+            messaging.operation.name = "deliver",
+            messaging.destination.name = self.queue,
+            messaging.message.id = Empty,
+            "error.type" = Empty,
+            lienthong.attempt = leased.attempt,
             delivery_id = leased.delivery_id,
-            attempt = leased.attempt,
-            traceparent = leased.traceparent,
+            trace_id = Empty,
         );
+        // The gateway's own span of this attempt stands above it.
+        trace::follow(&place, trace::bounded(&leased.traceparent));
         let working = async {
             let done = tokio::select! {
                 biased;
@@ -194,6 +206,7 @@ impl Bench {
             Err(refusal) => return (Outcome::Refused { reason: refusal.reason, detail: refusal.field }, None),
         };
         let digest = read.digest;
+        Span::current().record("messaging.message.id", tracing::field::display(&read.key.id));
         match self.journal.recall(&leased.delivery_id, digest) {
             Memory::New => {}
             Memory::Taken => {
@@ -228,7 +241,7 @@ impl Bench {
             receipt: read.receipt,
             first_accepted: read.first_accepted,
             hops: read.hops,
-            traceparent: Some(leased.traceparent.clone()).filter(|text| !text.is_empty()),
+            traceparent: trace::of(&Span::current()).or_else(|| trace::bounded(&leased.traceparent)),
             attempt: leased.attempt.max(1),
             // Heartbeats keep the lease; an adapter may work for as long as the gateway extends it.
             deadline: now().plus(limits::LEASE_EXTENDED_MAX),
@@ -300,7 +313,8 @@ impl Bench {
         let request = match outcome {
             Outcome::Taken { .. } => {
                 let request = v1::CompleteRequest { worker_id, lease: reference, reference: String::new() };
-                let answer = client.complete(request).await.map_err(|status| refusal(&status))?.into_inner();
+                let answer =
+                    client.complete(trace::carry(request)).await.map_err(|status| refusal(&status))?.into_inner();
                 return Ok((answer.settled, answer.state));
             }
             Outcome::Deferred { reason, detail, retry_after, scope } => v1::FailRequest {
@@ -311,7 +325,7 @@ impl Bench {
             },
             Outcome::Refused { reason, detail } => fail(reason, detail),
         };
-        let answer = client.fail(request).await.map_err(|status| refusal(&status))?.into_inner();
+        let answer = client.fail(trace::carry(request)).await.map_err(|status| refusal(&status))?.into_inner();
         Ok((answer.settled, answer.state))
     }
 }

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters_sdk::{Adapter, Delivery, Outcome, PartSource, Scope};
+use adapters_sdk::{Adapter, Delivery, Outcome, PartSource, Scope, trace};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -17,13 +17,14 @@ use gateway_store::parts::PartStore;
 use gateway_store::rows::{DeliveryRow, EnvelopeRow};
 use gateway_verify::Snapshot;
 use tokio::io::AsyncRead;
+use tracing::Span;
 
-use crate::Core;
 use crate::gate::Sign;
 use crate::hold::Hold;
 use crate::lane::{Destination, Place};
 use crate::steps::route::{Decision, Instead};
 use crate::steps::verify;
+use crate::{Core, spans};
 
 /// Leased deliveries of one envelope that go the same way.
 #[derive(Clone)]
@@ -172,7 +173,7 @@ async fn prepare(
         first_accepted: header.first_accepted.clone().unwrap_or_else(|| receipt.clone()),
         receipt,
         hops,
-        traceparent: header.traceparent.clone(),
+        traceparent: trace::of(&Span::current()).or_else(|| header.traceparent.clone()),
         attempt: load.attempt(),
         deadline: hold.deadline(),
         lease: hold.lease(),
@@ -240,9 +241,12 @@ fn tell(engine: &Core, load: &Load, attempt: &Attempt, took: Duration) {
     engine.metrics.attempted(load.place.destination.kind(), outcome, took);
     let (envelope_id, attempt_number) = (load.envelope.key.id, load.attempt());
     let counterpart = &attempt.counterpart;
+    // What an agency's own system says may be about a person: operators read it with the message, the log does not have it.
+    let detail = if load.place.destination.gateway().is_some() { detail } else { "" };
     match reason {
         None => tracing::debug!(%envelope_id, attempt = attempt_number, counterpart, outcome, "handed over"),
         Some(reason) => {
+            spans::failed(&Span::current(), reason);
             tracing::info!(%envelope_id, attempt = attempt_number, counterpart, outcome, %reason, detail, "not handed over");
         }
     }

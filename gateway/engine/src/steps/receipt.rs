@@ -54,7 +54,8 @@ async fn settle_together(engine: &Core, snapshot: &Snapshot, load: &Load, attemp
     let ending = Ending::of(engine, snapshot, load, attempt);
     let at = engine.clock.now();
     let leases: Vec<Lease> = load.rows.iter().map(|(_, lease)| *lease).collect();
-    let settled = match engine.store.settle(settlement(&ending, leases.clone(), at)).await {
+    let settlement_of_all = engine.store.settle(settlement(&ending, leases.clone(), at));
+    let settled = match engine.durable("settle", settlement_of_all).await {
         // Somebody moved one of them meanwhile: the others still settle.
         Err(StoreError::Conflict(Conflict::Stale)) if leases.len() > 1 => {
             for lease in leases {

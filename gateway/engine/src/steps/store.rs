@@ -87,7 +87,7 @@ pub(crate) async fn keep(
     let ids: Vec<DeliveryId> = deliveries.iter().map(|delivery| delivery.id).collect();
     let named: Vec<AgencyId> = deliveries.iter().map(|delivery| delivery.recipient.named.clone()).collect();
     let accept = Accept { envelope: NewEnvelope::new(verified, arrival), deliveries, leaf };
-    let (seq, receipt, duplicate) = match engine.store.accept(accept).await {
+    let (seq, receipt, duplicate) = match engine.durable("accept", engine.store.accept(accept)).await {
         // The leaf of this very call speaks of every recipient of it.
         Ok(accepted) if !accepted.duplicate => return Ok(answer(verified, accepted.seq, accepted.receipt, false)),
         Ok(accepted) => (accepted.seq, accepted.receipt, true),

@@ -20,6 +20,7 @@ use gateway_model::{Reason, Refusal};
 use proto::v1;
 use proto::v1::adapter_service_server::AdapterService;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument as _;
 
 use self::asked::Held;
 use super::gates::Gates;
@@ -103,7 +104,8 @@ impl AdapterService for AdapterDoor {
             }
             Ok(v1::CompleteResponse { settled, state: Some(state) })
         };
-        Ok(Response::new(self.0.within(&caller, work).await?))
+        let span = settle_span(&caller, "complete");
+        Ok(Response::new(self.0.within(&caller, work).instrument(span).await?))
     }
 
     async fn fail(&self, request: Request<v1::FailRequest>) -> Result<Response<v1::FailResponse>, Status> {
@@ -119,7 +121,8 @@ impl AdapterService for AdapterDoor {
             let (settled, state) = self.ended(&caller, &queue, held, ended).await?;
             Ok(v1::FailResponse { settled: first && settled.is_some(), state: Some(state) })
         };
-        Ok(Response::new(self.0.within(&caller, work).await?))
+        let span = settle_span(&caller, "fail");
+        Ok(Response::new(self.0.within(&caller, work).instrument(span).await?))
     }
 
     async fn download_part(
@@ -316,6 +319,23 @@ impl AdapterDoor {
         };
         self.0.queues.of_worker(system, worker).ok_or_else(unknown)
     }
+}
+
+/// The span in which a worker's outcome is taken in; the worker's own stands above it.
+fn settle_span(caller: &Caller, name: &str) -> tracing::Span {
+    let system = caller.system().map(ToString::to_string).unwrap_or_default();
+    let span = tracing::info_span!(
+        "settle",
+        otel.name = format!("settle {system}"),
+        otel.kind = "server",
+        messaging.system = "lienthong",
+        "messaging.operation.type" = "settle",
+        messaging.operation.name = name,
+        messaging.destination.name = system,
+        trace_id = tracing::field::Empty,
+    );
+    adapters_sdk::trace::follow(&span, caller.traceparent.clone());
+    span
 }
 
 /// Workers in one answer.

@@ -10,7 +10,7 @@ mod statistics;
 mod stuck;
 mod told;
 pub(super) mod trace;
-mod trust;
+pub(crate) mod trust;
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! RelayService: the door of other gateways.
 
+use adapters_sdk::trace as trace_context;
 use bytes::Bytes;
 use futures::stream::StreamExt as _;
-use gateway_engine::{Accepted, RelayFacts, Submission};
+use gateway_engine::{Accepted, RelayFacts, Submission, spans};
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, GatewayId, IdError};
 use gateway_model::{Reason, Refusal, limits};
@@ -17,7 +18,7 @@ use super::operate::trace;
 use super::pipeline::{Answers, Bounds, IDLE_MAX, pipelined};
 use super::upload::Frame;
 use super::{Caller, Doors, Lasting, upload};
-use crate::{errors, telemetry};
+use crate::errors;
 
 /// The service.
 #[derive(Clone)]
@@ -56,12 +57,14 @@ impl RelayService for RelayDoor {
             let refusal = Refusal::new(Reason::RequestMalformed).at("receipts").saw("at most 256");
             return Err(caller.status(&refusal));
         }
+        let count = receipts.len();
         let record = |receipt: v1::Receipt| {
             let (engine, from) = (self.0.engine.clone(), from.clone());
             async move { verdict(engine.record_receipt(&from, &receipt.encode_to_vec().into()).await.map(drop)) }
         };
         let recorded = futures::stream::iter(receipts).map(record).buffered(RECEIPTS_AT_ONCE).collect();
-        let verdicts = self.0.within(&caller, async { Ok(recorded.await) }).await?;
+        let span = receipts_span(&self.0, &caller, count);
+        let verdicts = self.0.within(&caller, async { Ok(recorded.await) }).instrument(span).await?;
         Ok(Response::new(v1::ReturnReceiptsResponse { verdicts }))
     }
 
@@ -114,8 +117,8 @@ async fn one_of_many(doors: Doors, caller: Caller, message: v1::RelayRequest) ->
 
 async fn relay(doors: &Doors, caller: &Caller, message: v1::RelayRequest) -> Result<Accepted, Refusal> {
     let from = doors.again(caller).ok().and_then(|now| now.gateway().ok().cloned()).ok_or(Reason::HopUnknown)?;
-    let span =
-        tracing::info_span!("process relay", otel.kind = "server", messaging.system = "lienthong", gateway = %from);
+    let hop = Hop::Gateway(from);
+    let span = spans::process(doors.engine.gateway(), &hop);
     let envelope = message.envelope.ok_or_else(|| Refusal::new(Reason::RequestMalformed).at("envelope"))?;
     let facts = RelayFacts {
         recipients: ids(&message.recipients, "recipients", limits::RECIPIENTS_MAX, AgencyId::parse)?,
@@ -125,12 +128,33 @@ async fn relay(doors: &Doors, caller: &Caller, message: v1::RelayRequest) -> Res
     let submission = Submission {
         // The wrapper is written anew; the signed bytes inside are the very same.
         signed: envelope.encode_to_vec().into(),
-        hop: Hop::Gateway(from),
+        hop,
         inline: Vec::new(),
         relay: Some(facts),
-        traceparent: telemetry::follow(&span, telemetry::bounded(&message.traceparent)),
+        traceparent: Some(trace_context::follow(&span, trace_context::bounded(&message.traceparent))),
     };
-    doors.engine.submit(submission).instrument(span).await
+    let result = doors.engine.submit(submission).instrument(span.clone()).await;
+    spans::processed(&span, &result);
+    result
+}
+
+/// Receipts come back many at once, in a trace of their own.
+fn receipts_span(doors: &Doors, caller: &Caller, count: usize) -> tracing::Span {
+    let gateway = doors.engine.gateway();
+    let span = tracing::info_span!(
+        "process",
+        otel.name = format!("process {gateway}"),
+        otel.kind = "consumer",
+        messaging.system = "lienthong",
+        "messaging.operation.type" = "process",
+        messaging.operation.name = "record receipts",
+        messaging.destination.name = %gateway,
+        messaging.client.id = %caller.party,
+        messaging.batch.message_count = count,
+        trace_id = tracing::field::Empty,
+    );
+    trace_context::follow(&span, caller.traceparent.clone());
+    span
 }
 
 fn ids<T>(

@@ -1,8 +1,9 @@
 //! SubmitService: the door of the agencies' own systems.
 
+use adapters_sdk::trace;
 use bytes::Bytes;
 use futures::stream::StreamExt as _;
-use gateway_engine::{Accepted, Submission};
+use gateway_engine::{Accepted, Submission, spans};
 use gateway_model::agency::Hop;
 use gateway_model::{Reason, Refusal, limits};
 use prost::Message as _;
@@ -15,7 +16,7 @@ use tracing::Instrument as _;
 use super::pipeline::{Answers, Bounds, IDLE_MAX, pipelined};
 use super::upload::Frame;
 use super::{Caller, Doors, Lasting, follow, upload};
-use crate::{errors, telemetry};
+use crate::errors;
 
 /// The service.
 #[derive(Clone)]
@@ -109,7 +110,8 @@ async fn one_of_many(doors: Doors, caller: Caller, message: v1::SubmitManyReques
 /// Takes one submission of a system in.
 pub(super) async fn submit(doors: &Doors, caller: &Caller, request: v1::SubmitRequest) -> Result<Accepted, Refusal> {
     let system = doors.again(caller).ok().and_then(|now| now.system().ok().cloned()).ok_or(Reason::HopUnknown)?;
-    let span = tracing::info_span!("process submission", otel.kind = "server", messaging.system = "lienthong", %system);
+    let hop = Hop::System(system);
+    let span = spans::process(doors.engine.gateway(), &hop);
     let inline: Vec<Bytes> = request.inline_parts.into_iter().map(|part| part.content).collect();
     let bytes: usize = inline.iter().map(Bytes::len).sum();
     if bytes > limits::INLINE_BYTES_MAX {
@@ -120,12 +122,14 @@ pub(super) async fn submit(doors: &Doors, caller: &Caller, request: v1::SubmitRe
     let submission = Submission {
         // The wrapper is written anew; the signed bytes inside are the very same.
         signed: envelope.encode_to_vec().into(),
-        hop: Hop::System(system),
+        hop,
         inline,
         relay: None,
-        traceparent: telemetry::follow(&span, caller.traceparent.clone()),
+        traceparent: Some(trace::follow(&span, caller.traceparent.clone())),
     };
-    doors.engine.submit(submission).instrument(span).await
+    let result = doors.engine.submit(submission).instrument(span.clone()).await;
+    spans::processed(&span, &result);
+    result
 }
 
 pub(super) fn answer(accepted: &Accepted) -> v1::SubmitResponse {

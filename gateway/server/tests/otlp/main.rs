@@ -79,7 +79,7 @@ async fn what_a_caller_began_goes_on_inside_the_gateway_under_the_same_trace() {
     while let Ok(Some(span)) = tokio::time::timeout(Duration::from_millis(500), spans.recv()).await {
         seen.push((span.name, hex::encode(span.trace_id), hex::encode(span.parent_span_id)));
     }
-    for (name, parent) in [("process submission", "b7ad6b7169203331"), ("process relay", "00f067aa0ba902b7")] {
+    for (name, parent) in [("process gw-province", "b7ad6b7169203331"), ("process gw-province", "00f067aa0ba902b7")] {
         let expected = (name.to_owned(), TRACE.to_owned(), parent.to_owned());
         assert!(seen.contains(&expected), "{expected:?} is missing in {seen:#?}");
     }

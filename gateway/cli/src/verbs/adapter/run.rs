@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use adapters_sdk::ConfigFault;
 use adapters_sdk::worker::{Effect, WorkerError, WorkerInfo, WorkerSettings, asked_to_end, refuse, run_kind};
+use anyhow::Context as _;
 use clap::Args;
+use gateway_server::telemetry;
 
 use crate::errln;
 use crate::exit::{Exit, Usage};
@@ -21,7 +23,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Works until SIGTERM.
+    /// Works until SIGTERM. `LIENTHONG_LOG`, `LIENTHONG_LOG_FORMAT` and `LIENTHONG_OTLP` say how it tells of itself, on standard error.
     ///
     /// # Errors
     /// When there is no such kind, or the adapter cannot work. A configuration that will not do is told to the gateway, and is an exit code.
@@ -31,6 +33,10 @@ impl Run {
             let known: Vec<&str> = kinds.keys().copied().collect();
             return Err(Usage(format!("{:?} is no kind; known: {}", self.kind, known.join(", "))).into());
         };
+        let telling = telemetry::of_environment(|name| std::env::var(name).ok()).map_err(Usage)?;
+        let queue = std::env::var("LIENTHONG_QUEUE").unwrap_or_default();
+        // Held until the end, so that the last spans are sent.
+        let _telemetry = telemetry::install(&telling, &queue).context("telemetry")?;
         let info = WorkerInfo {
             name: kind.name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -114,12 +114,12 @@ fn end(entry: &v1::TrustEntry) -> Option<(i64, i32)> {
     entry.valid_until.as_ref().map(|at| (at.seconds, at.nanos))
 }
 
-fn common_name(name: &X509NameRef) -> String {
+pub(crate) fn common_name(name: &X509NameRef) -> String {
     let common = name.entries_by_nid(Nid::COMMONNAME).next().or_else(|| name.entries().next());
     common.and_then(|entry| entry.data().to_string().ok()).unwrap_or_default()
 }
 
-fn seconds(at: &openssl::asn1::Asn1TimeRef) -> Option<Timestamp> {
+pub(crate) fn seconds(at: &openssl::asn1::Asn1TimeRef) -> Option<Timestamp> {
     let epoch = openssl::asn1::Asn1Time::from_unix(0).ok()?;
     let since = epoch.diff(at).ok()?;
     Some(Timestamp::from_seconds(i64::from(since.days) * 86_400 + i64::from(since.secs)))
