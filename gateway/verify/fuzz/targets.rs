@@ -6,13 +6,13 @@ use gateway_model::{Timestamp, limits};
 use gateway_verify::certificate::Certificate;
 use gateway_verify::cms::CmsSignature;
 use gateway_verify::der::Reader;
-use gateway_verify::revocation::RevocationList;
+use gateway_verify::revocation::{OcspAnswer, RevocationList};
 use gateway_verify::wire::read_envelope;
 use gateway_verify::{DetachedOptions, Trust, TrustSource, verify_detached};
 
 static NOBODY: LazyLock<Option<Trust>> = LazyLock::new(|| Trust::new(TrustSource::default()).ok());
 
-/// The readers of DER: elements, certificates, revocation lists and CMS. What an element says of itself is within what was given.
+/// The readers of DER: elements, certificates, revocation lists, answers of OCSP and CMS. What an element says of itself is within what was given.
 pub fn der(bytes: &[u8]) {
     let mut reader = Reader::new(bytes);
     let mut total = 0;
@@ -23,6 +23,7 @@ pub fn der(bytes: &[u8]) {
     assert!(total <= bytes.len());
     Certificate::read(bytes).ok();
     RevocationList::read(bytes).ok();
+    OcspAnswer::read(bytes).ok();
     CmsSignature::read(bytes).ok();
 }
 

@@ -12,10 +12,11 @@ mod targets;
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use certs_dev::der as write;
 use gateway_model::Digest;
 use gateway_verify::certificate::Certificate;
 use gateway_verify::cms::CmsSignature;
-use gateway_verify::revocation::RevocationList;
+use gateway_verify::revocation::{OcspAnswer, RevocationList};
 use gateway_verify::wire::read_envelope;
 use prost::Message as _;
 use proto::v1;
@@ -48,7 +49,7 @@ fn nothing_that_is_made_of_good_signatures_is_accepted_under_empty_trust() {
 fn the_good_bytes_are_read() {
     let seeds = der_seeds();
     assert!(Certificate::read(&seeds[0]).is_ok() && RevocationList::read(&seeds[1]).is_ok());
-    assert!(CmsSignature::read(&seeds[2]).is_ok());
+    assert!(CmsSignature::read(&seeds[2]).is_ok() && OcspAnswer::read(&seeds[3]).is_ok());
     assert!(wire_seeds().iter().all(|seed| read_envelope(seed).is_ok()));
 }
 
@@ -63,7 +64,7 @@ fn a_target_that_panics_is_caught_and_its_input_told() {
 
 fn fuzz(name: &str, target: impl Fn(&[u8]) + std::panic::RefUnwindSafe, seeds: &[Vec<u8>]) {
     if let Some(corpus) = std::env::var_os("WRITE_FUZZ_CORPUS") {
-        write(&Path::new(&corpus).join(name), seeds);
+        keep(&Path::new(&corpus).join(name), seeds);
     }
     run(name, target, seeds);
 }
@@ -107,11 +108,26 @@ fn change(bytes: &mut Vec<u8>, chance: &mut Chance, seeds: &[Vec<u8>]) {
 
 fn der_seeds() -> Vec<Vec<u8>> {
     let content = STAGE.snapshot.directory().content();
-    let mut seeds = vec![STAGE.seal.certificate_der.clone(), content.crls[0].clone(), signature(b"content")];
+    let mut seeds = vec![STAGE.seal.certificate_der.clone(), content.crls[0].clone(), signature(b"content"), answer()];
     seeds.push(content.crls[1].clone());
     seeds.extend(content.intermediates.iter().cloned());
     seeds.extend(content.anchors.iter().map(|anchor| anchor.certificate.clone()));
     seeds
+}
+
+/// An answer of OCSP, whole in its form and signed by nobody.
+fn answer() -> Vec<u8> {
+    let time = write::element(0x18, b"20260901000000Z");
+    let hash = write::sequence(&[write::oid("2.16.840.1.101.3.4.2.1"), write::null()]);
+    let id = write::sequence(&[hash, write::octets(&[1; 32]), write::octets(&[2; 32]), write::number(7)]);
+    let next = write::context(0, &time);
+    let response = write::sequence(&[id, write::context_primitive(0, &[]), time.clone(), next]);
+    let responder = write::context(2, &write::octets(&[3; 20]));
+    let data = write::sequence(&[responder, time, write::sequence(&[response])]);
+    let algorithm = write::sequence(&[write::oid("1.2.840.10045.4.3.2")]);
+    let basic = write::sequence(&[data, algorithm, write::bits(&[4; 70])]);
+    let typed = write::sequence(&[write::oid("1.3.6.1.5.5.7.48.1.1"), write::octets(&basic)]);
+    write::sequence(&[write::element(0x0a, &[0]), write::context(0, &typed)])
 }
 
 fn wire_seeds() -> Vec<Vec<u8>> {
@@ -130,7 +146,7 @@ fn signature(content: &[u8]) -> Vec<u8> {
     stage::sign(content, &STAGE.seal, v1::SignatureRole::Agency).cms.to_vec()
 }
 
-fn write(folder: &Path, seeds: &[Vec<u8>]) {
+fn keep(folder: &Path, seeds: &[Vec<u8>]) {
     std::fs::create_dir_all(folder).unwrap();
     for seed in seeds {
         std::fs::write(folder.join(Digest::of(seed).to_string()), seed).unwrap();

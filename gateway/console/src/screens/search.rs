@@ -94,7 +94,9 @@ fn form(filter: &Filter, l: Language) -> Markup {
 
 fn results(found: &v1::ListResponse, filter: &Filter, l: Language) -> Markup {
     if found.deliveries.is_empty() {
-        return html! { p.card { (w::NONE.of(l)) } };
+        // A page looks at a part of what is kept: with a filter that little fits, it may be empty while more is to come.
+        let word = if found.next_page_token.is_empty() { w::NONE } else { w::NONE_YET };
+        return html! { p.card { (word.of(l)) } };
     }
     html! {
         @if let Some(place) = filter.key.as_ref().and_then(|key| timeline_of(key, &found.deliveries)) {

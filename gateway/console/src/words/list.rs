@@ -14,6 +14,7 @@ words! {
     APPLY = "Tìm", "Find";
     CLEAR = "Bỏ lọc", "Clear";
     NONE = "Không tìm thấy lượt giao nào.", "No delivery fits.";
+    NONE_YET = "Chưa thấy trong phần đã xem; sang trang sau để tìm tiếp.", "Nothing in the part that was looked at; the next page looks on.";
     FILE = "Hồ sơ", "File";
     SUBJECT = "Trích yếu", "Subject";
     ACCEPTED = "Nhận lúc", "Accepted";
