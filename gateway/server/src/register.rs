@@ -11,7 +11,7 @@ use gateway_model::id::{AgencyId, EnvelopeId, EnvelopeKey};
 use gateway_model::{Reason, Timestamp};
 use gateway_register::{Batch, Cursor, Register, RegisterError};
 use gateway_store::StoreError;
-use gateway_store::rows::LeafRow;
+use gateway_store::rows::{EnvelopeSeq, LeafRow};
 use prost::Message as _;
 use proto::v1;
 use tokio::sync::watch;
@@ -141,12 +141,10 @@ async fn step(doors: &Doors, cursor: Cursor) -> Result<Cursor, FollowError> {
 /// What the leaves changed: only an accepted envelope tells when a file was received, is due, or ended.
 async fn gather(doors: &Doors, leaves: &[LeafRow]) -> Result<Batch, FollowError> {
     let (mut codes, mut accepted) = (BTreeSet::new(), HashSet::new());
-    for leaf in leaves {
-        let Some(seq) = leaf.envelope else { continue };
-        if !Event::decode(&leaf.bytes).is_ok_and(|event| event.kind == EventKind::Accepted) {
-            continue;
-        }
-        let Some(row) = doors.engine.store().envelope(seq).await? else { continue };
+    let is_accepted = |leaf: &LeafRow| Event::decode(&leaf.bytes).is_ok_and(|event| event.kind == EventKind::Accepted);
+    let seqs: Vec<EnvelopeSeq> =
+        leaves.iter().filter(|leaf| is_accepted(leaf)).filter_map(|leaf| leaf.envelope).collect();
+    for row in doors.engine.store().envelopes_at(&seqs).await? {
         if !row.header.file_code.is_empty() {
             codes.insert(row.header.file_code);
             accepted.insert(row.key);

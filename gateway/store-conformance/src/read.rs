@@ -17,8 +17,10 @@ use crate::suite::{
 
 /// What was never accepted is not there, whatever is asked.
 pub async fn what_is_not_here_is_not_found(suite: Suite) {
-    suite.accept(1, "a", 0).await;
+    let here = suite.accept(1, "a", 0).await.seq;
     let nobody = EnvelopeSeq(1_000_000);
+    let found = suite.store.envelopes_at(&[nobody, here, nobody]).await.unwrap();
+    assert_eq!(found.iter().map(|row| (row.seq, &row.key)).collect::<Vec<_>>(), [(here, &key(1))]);
     assert!(suite.store.find(&key(2)).await.unwrap().is_none());
     assert!(suite.store.body(nobody).await.unwrap().is_none());
     assert!(suite.store.deliveries(nobody).await.unwrap().is_empty());

@@ -116,6 +116,7 @@ fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenErro
         unchecked_bytes: 0,
         was_full: false,
         behind,
+        has_woken: false,
     };
     let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());
     let thread = thread.map_err(|source| OpenError::File { path: path.clone(), source })?;

@@ -54,7 +54,7 @@ impl Shared {
         }
     }
 
-    /// Shows a durable commit.
+    /// Shows a durable commit. Whoever waits for work hears of it by [`Shared::wake`].
     pub(crate) fn publish(&self, head: &Head, checkpoint: Option<&Arc<str>>, effects: &Effects) {
         lock(&self.work).publish(effects);
         let mut seen = lock(&self.seen);
@@ -62,10 +62,11 @@ impl Shared {
         if let Some(checkpoint) = checkpoint {
             seen.checkpoint = Some(checkpoint.clone());
         }
-        drop(seen);
-        if !effects.wakes.is_empty() {
-            self.woken.notify_one();
-        }
+    }
+
+    /// Says that a commit has set a wake-up.
+    pub(crate) fn wake(&self) {
+        self.woken.notify_one();
     }
 
     /// Nothing is acknowledged from now on; the first reason stays.

@@ -282,6 +282,16 @@ impl Store for EmbeddedStore {
         self.readers.read(move |connection| rows::envelope_at(connection, number(seq))).await
     }
 
+    async fn envelopes_at(&self, seqs: &[EnvelopeSeq]) -> Result<Vec<EnvelopeRow>, StoreError> {
+        let seqs: Vec<i64> = seqs.iter().map(|seq| number(*seq)).collect();
+        self.readers
+            .read(move |connection| {
+                let found = seqs.into_iter().map(|seq| rows::envelope_at(connection, seq));
+                found.filter_map(Result::transpose).collect()
+            })
+            .await
+    }
+
     async fn receipt(&self, leaf_index: u64) -> Result<Option<Receipt>, StoreError> {
         self.readers.read(move |connection| evidence::receipt_of(connection, signed(leaf_index))).await
     }

@@ -15,13 +15,12 @@ use gateway_store::accept::Accepted;
 use gateway_store::change::Changed;
 use gateway_store::settle::Settled;
 use rusqlite::Connection;
-use tokio::sync::mpsc;
 
 use crate::batch::{Batch, Done, LaneNumbers, lock};
 use crate::evidence::{self, signed};
 use crate::failure::{Failure, Trouble};
 use crate::head::{Acknowledged, Head};
-use crate::queue::{Answer, Request, Step};
+use crate::queue::{Answer, Inbox, Request, Step};
 use crate::rows::sequence;
 use crate::shared::Shared;
 use crate::sought::Behind;
@@ -45,7 +44,7 @@ pub(crate) struct Writer {
     pub(crate) acknowledged: Acknowledged,
     pub(crate) lanes: LaneNumbers,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) inbox: mpsc::Receiver<Request>,
+    pub(crate) inbox: Inbox,
     /// Bytes written to the write-ahead log between two checkpoints of the database, roughly.
     pub(crate) checkpoint_bytes: usize,
     pub(crate) unchecked_bytes: usize,
@@ -53,6 +52,8 @@ pub(crate) struct Writer {
     pub(crate) was_full: bool,
     /// How far the search index is.
     pub(crate) behind: Behind,
+    /// Whether a commit has set a wake-up that nobody has been told of.
+    pub(crate) has_woken: bool,
 }
 
 /// Why no step of a transaction has an answer of its own.
@@ -69,14 +70,8 @@ impl Writer {
     /// Serves until nobody can send any more, or the store is closed.
     pub(crate) fn run(mut self) {
         let mut requests = Vec::with_capacity(BATCH_STEPS_MAX);
-        while let Some(first) = self.inbox.blocking_recv() {
-            let mut bytes = first.step.bytes();
-            requests.push(first);
-            while requests.len() < BATCH_STEPS_MAX && bytes < BATCH_BYTES_MAX {
-                let Ok(next) = self.inbox.try_recv() else { break };
-                bytes += next.step.bytes();
-                requests.push(next);
-            }
+        while self.inbox.take(&mut requests, BATCH_STEPS_MAX, BATCH_BYTES_MAX) {
+            let bytes: usize = requests.iter().map(|request| request.step.bytes()).sum();
             self.serve(&mut requests);
             self.unchecked_bytes += bytes + bytes / 4 + COMMIT_BYTES;
             self.index();
@@ -133,6 +128,10 @@ impl Writer {
         for (request, answer) in requests.drain(..).zip(answers) {
             // Whoever does not wait any more reads back by id.
             request.answer.send(answer).ok();
+        }
+        // After the answers: what is to be delivered next does not keep anybody waiting.
+        if std::mem::take(&mut self.has_woken) {
+            self.shared.wake();
         }
         #[cfg(feature = "mutants")]
         crate::mutants::commit_late(&self.connection);
@@ -219,6 +218,7 @@ impl Writer {
         self.head = head;
         self.behind.deliveries += effects.deliveries;
         self.shared.publish(&self.head, leaves.as_ref().map(|leaves| &leaves.checkpoint), effects);
+        self.has_woken |= !effects.wakes.is_empty();
         Ok(self.answers(outcomes, leaves.as_ref()))
     }
 
@@ -305,8 +305,8 @@ impl Writer {
     }
 
     /// Closes in order; whatever is left undone is done at the next start.
-    fn finish(mut self) {
-        self.inbox.close();
+    fn finish(self) {
+        drop(self.inbox);
         if self.shared.failure().is_none()
             && let Err(failure) = checkpoint(&self.connection, "TRUNCATE")
         {

@@ -340,6 +340,10 @@ impl Store for FaultyStore {
         self.store.envelope(seq).await
     }
 
+    async fn envelopes_at(&self, seqs: &[EnvelopeSeq]) -> Result<Vec<EnvelopeRow>, StoreError> {
+        self.store.envelopes_at(seqs).await
+    }
+
     async fn receipt(&self, leaf_index: u64) -> Result<Option<Receipt>, StoreError> {
         self.store.receipt(leaf_index).await
     }

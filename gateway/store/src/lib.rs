@@ -236,6 +236,19 @@ pub trait Store: Send + Sync {
     /// [`StoreError`].
     async fn envelope(&self, seq: EnvelopeSeq) -> Result<Option<EnvelopeRow>, StoreError>;
 
+    /// Envelopes by their numbers here, in the order asked for and without those that are not here. A store that reads many at the cost of
+    /// one says so by its own way.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn envelopes_at(&self, seqs: &[EnvelopeSeq]) -> Result<Vec<EnvelopeRow>, StoreError> {
+        let mut found = Vec::with_capacity(seqs.len());
+        for seq in seqs {
+            found.extend(self.envelope(*seq).await?);
+        }
+        Ok(found)
+    }
+
     /// The receipt of one of this gateway's own leaves.
     ///
     /// # Errors
