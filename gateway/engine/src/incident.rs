@@ -12,7 +12,11 @@ use prost::Message as _;
 use proto::v1;
 
 use crate::Core;
-use crate::stuck::{Board, GroupKey};
+use crate::stuck::{Board, GroupKey, StuckGroup};
+
+mod telling;
+
+pub use telling::Alarm;
 
 /// How the names of their marks begin.
 const MARKS: &str = "incident/";
@@ -36,15 +40,13 @@ pub struct Incident {
     pub closed_at: Option<Timestamp>,
     /// The most that waited for it at a time.
     pub count_max: u64,
-}
-
-/// Given once at the beginning of an incident and once at its end.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Alarm {
-    /// The incident; it has ended when it has an end.
-    pub incident: Incident,
-    /// What was seen.
+    /// What was seen at its beginning, of another gateway that does not answer; empty otherwise: it leaves the house, and what an agency's own
+    /// system says may be about a person.
     pub detail: String,
+    /// Channels to which its beginning has not been told yet.
+    pub begin_waits: Vec<String>,
+    /// The same for its end.
+    pub end_waits: Vec<String>,
 }
 
 /// All incidents that are remembered.
@@ -87,13 +89,16 @@ impl IncidentBook {
         let now = board.as_of.unwrap_or_else(|| engine.clock.now());
         let alarms = {
             let mut book = self.book();
-            book.turn(board, now)
+            book.turn(board, now, engine.settings.alarm_channels)
         };
         for alarm in &alarms {
             engine.store.mark(alarm.incident.mark()).await?;
         }
         let forgotten = self.book().forget();
         for forgotten in forgotten {
+            if !forgotten.begin_waits.is_empty() || !forgotten.end_waits.is_empty() {
+                tracing::error!(incident = %forgotten.id, "an incident is forgotten before its alarms were told");
+            }
             engine.store.mark(Mark { value: None, ..forgotten.mark() }).await?;
         }
         Ok(alarms)
@@ -119,8 +124,9 @@ impl IncidentBook {
 }
 
 impl Book {
-    fn turn(&mut self, board: &Board, now: Timestamp) -> Vec<Alarm> {
+    fn turn(&mut self, board: &Board, now: Timestamp, channels: &[&str]) -> Vec<Alarm> {
         let mut alarms = Vec::new();
+        let waits = || channels.iter().map(|channel| (*channel).to_owned()).collect::<Vec<String>>();
         for open in self.open.values_mut() {
             open.looks_gone += 1;
         }
@@ -137,8 +143,11 @@ impl Book {
                 opened_at: now,
                 closed_at: None,
                 count_max: group.count,
+                detail: told_detail(group),
+                begin_waits: waits(),
+                end_waits: Vec::new(),
             };
-            alarms.push(Alarm { incident: incident.clone(), detail: group.detail.clone() });
+            alarms.push(Alarm { incident: incident.clone(), is_end: false });
             self.open.insert(group.key.clone(), Open { incident, looks_gone: 0 });
         }
         // What a board has no room for is not over.
@@ -149,9 +158,9 @@ impl Book {
         let gone: Vec<GroupKey> = self.open.iter().filter(|(_, open)| over(open)).map(|(key, _)| key.clone()).collect();
         for key in gone {
             let Some(open) = self.open.remove(&key) else { continue };
-            let incident = Incident { closed_at: Some(now), ..open.incident };
+            let incident = Incident { closed_at: Some(now), end_waits: waits(), ..open.incident };
             self.ended.insert((incident.opened_at, incident.id.clone()), incident.clone());
-            alarms.push(Alarm { incident, detail: String::new() });
+            alarms.push(Alarm { incident, is_end: true });
         }
         alarms
     }
@@ -187,6 +196,9 @@ impl Incident {
             opened_at: Some(instant(self.opened_at)),
             closed_at: self.closed_at.map(instant),
             count_max: self.count_max,
+            detail: self.detail.clone(),
+            begin_waits: self.begin_waits.clone(),
+            end_waits: self.end_waits.clone(),
         };
         wire.encode_to_vec().into()
     }
@@ -206,14 +218,31 @@ impl Incident {
             None => None,
         };
         let (id, opened_at) = (key.incident_id(), instant(wire.opened_at?)?);
-        Some(Self { id, key, reason, opened_at, closed_at, count_max: wire.count_max })
+        let (count_max, detail) = (wire.count_max, wire.detail);
+        let (begin_waits, end_waits) = (wire.begin_waits, wire.end_waits);
+        Some(Self { id, key, reason, opened_at, closed_at, count_max, detail, begin_waits, end_waits })
+    }
+}
+
+/// What an alarm may say beside its reason.
+fn told_detail(group: &StuckGroup) -> String {
+    match group.key.cause {
+        Cause::PeerDown => group.detail.clone(),
+        Cause::AdapterError
+        | Cause::NotPickedUp
+        | Cause::Certificate
+        | Cause::Revocation
+        | Cause::Held
+        | Cause::Refused
+        | Cause::ReceiptOverdue
+        | Cause::Paused
+        | Cause::Gateway => String::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stuck::StuckGroup;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_seconds(second)
@@ -238,8 +267,8 @@ mod tests {
     }
 
     fn turn(book: &mut Book, second: i64, agencies: &[&str]) -> Vec<(String, bool)> {
-        let alarms = book.turn(&board(second, agencies), at(second));
-        let told = |alarm: Alarm| (alarm.incident.key.destination, alarm.incident.closed_at.is_none());
+        let alarms = book.turn(&board(second, agencies), at(second), &[]);
+        let told = |alarm: Alarm| (alarm.incident.key.destination, !alarm.is_end);
         alarms.into_iter().map(told).collect()
     }
 
@@ -270,14 +299,14 @@ mod tests {
         turn(&mut book, 0, &["a"]);
         for second in 1..5 {
             let cut = Board { cut: true, ..board(second, &[]) };
-            assert_eq!(book.turn(&cut, at(second)), []);
+            assert_eq!(book.turn(&cut, at(second), &[]), []);
         }
     }
 
     #[test]
     fn an_incident_is_read_as_it_is_kept() {
         let mut book = Book::default();
-        let began = book.turn(&board(7, &["a"]), at(7)).remove(0).incident;
+        let began = book.turn(&board(7, &["a"]), at(7), &["mail"]).remove(0).incident;
         assert_eq!(Incident::decode(&began.encode()), Some(began.clone()));
         let ended = Incident { closed_at: Some(at(9)), ..began };
         assert_eq!(Incident::decode(&ended.encode()), Some(ended));
@@ -285,9 +314,28 @@ mod tests {
     }
 
     #[test]
+    fn an_alarm_waits_for_each_channel_until_it_is_told_there_and_the_beginning_comes_first() {
+        let kept = IncidentBook::default();
+        let next = |channel: &str| kept.waiting(channel).map(|alarm| alarm.is_end);
+        let channels = ["webhook", "mail"];
+        kept.book().turn(&board(0, &["a"]), at(0), &channels);
+        for second in [2, 4] {
+            kept.book().turn(&board(second, &[]), at(second), &channels);
+        }
+        let began = kept.waiting("mail").unwrap();
+        assert!(!began.is_end && began.incident.closed_at.is_some());
+        let told = kept.told("mail", &began).unwrap();
+        assert_eq!(Incident::decode(&told.encode()), Some(told.clone()), "it is kept so");
+        assert_eq!((next("mail"), next("webhook"), next("pigeon")), (Some(true), Some(false), None));
+        let ended = kept.waiting("mail").unwrap();
+        kept.told("mail", &ended).unwrap();
+        assert_eq!((next("mail"), next("webhook")), (None, Some(false)));
+    }
+
+    #[test]
     fn the_longest_ended_are_forgotten() {
         let mut book = Book::default();
-        let incident = book.turn(&board(0, &["a"]), at(0)).remove(0).incident;
+        let incident = book.turn(&board(0, &["a"]), at(0), &[]).remove(0).incident;
         for second in 0..INCIDENTS_MAX as i64 + 3 {
             let ended = Incident { opened_at: at(second), closed_at: Some(at(second)), ..incident.clone() };
             book.ended.insert((ended.opened_at, ended.id.clone()), ended);

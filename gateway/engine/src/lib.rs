@@ -73,9 +73,6 @@ use crate::steps::{accept, deliver, receipt, repeat, route, store, verify};
 use crate::trust::TrustHolder;
 use crate::worker::Worker;
 
-/// Alarms that wait for who listens.
-const ALARMS_WAITING: usize = 1_024;
-
 /// The engine of one gateway. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Engine {
@@ -177,8 +174,8 @@ pub(crate) struct Core {
     pub(crate) tally: tally::Tally,
     pub(crate) pace: pace::Pace,
     pub(crate) started_at: Timestamp,
-    /// Alarms to whoever listens.
-    pub(crate) alarms: tokio::sync::broadcast::Sender<incident::Alarm>,
+    /// Counts up whenever an alarm may have begun to wait.
+    pub(crate) alarms: tokio::sync::watch::Sender<u64>,
     pub(crate) metrics: Metrics,
     pub(crate) quotas: QuotaBook,
     pub(crate) events: Events,
@@ -225,7 +222,7 @@ impl Engine {
             pace: pace::Pace::default(),
             started_at,
             tasks: tokio_util::task::TaskTracker::new(),
-            alarms: tokio::sync::broadcast::Sender::new(ALARMS_WAITING),
+            alarms: tokio::sync::watch::Sender::new(0),
             settings,
         };
         Self { core: Arc::new(core) }
@@ -274,11 +271,6 @@ impl Engine {
     pub fn drain(&self) {
         self.core.draining.store(true, Ordering::Relaxed);
         self.core.drained.cancel();
-    }
-
-    /// Alarms from now on: one at the beginning of each incident and one at its end. Who listens too slowly misses the oldest.
-    pub fn alarms(&self) -> tokio::sync::broadcast::Receiver<incident::Alarm> {
-        self.core.alarms.subscribe()
     }
 
     /// Looks once at what is stuck, with what follows from it: for simulation and tests.

@@ -48,6 +48,8 @@ pub struct Settings {
     pub sweep_every: Duration,
     /// Whether a plan of many deliveries needs the approval of a second person.
     pub bulk_needs_two: bool,
+    /// Ways beside the log by which alarms are told.
+    pub alarm_channels: &'static [&'static str],
     /// How long to wait for work under way at shutdown.
     pub drain: Duration,
     /// How much one system and one agency may send.
@@ -77,6 +79,7 @@ impl Default for Settings {
             part_retention: Duration::from_secs(24 * 3_600),
             sweep_every: Duration::from_secs(60),
             bulk_needs_two: false,
+            alarm_channels: &[],
             drain: Duration::from_secs(20),
             quotas: Quotas::default(),
         }

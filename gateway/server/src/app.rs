@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::Admin;
-use crate::alarms::{AlarmsError, Webhook};
+use crate::alarms::{AlarmsError, Channel};
 use crate::check;
 use crate::config::{AdapterConfig, Config, Fault};
 use crate::console::OpenConsole;
@@ -59,7 +59,7 @@ pub struct App {
     pub(crate) doors_listener: TcpListener,
     pub(crate) admin_listener: TcpListener,
     pub(crate) console: Option<OpenConsole>,
-    pub(crate) webhook: Option<Webhook>,
+    pub(crate) alarms: Vec<Channel>,
     pub(crate) source: DirectorySource,
     pub(crate) receivers: Vec<Receiver>,
     pub(crate) queues: Queues,
@@ -107,7 +107,7 @@ pub enum StartError {
         #[source]
         source: AdapterError,
     },
-    /// The webhook of alarms.
+    /// The webhook or the mail of alarms.
     #[error("alarms cannot be sent: {0}")]
     Alarms(#[from] AlarmsError),
     /// A port.
@@ -169,7 +169,7 @@ impl App {
         });
         metrics.certificate_expires_at(identity.expires_at().map_or(0, Timestamp::seconds));
         let console = OpenConsole::open(&config, &identity).await?;
-        let webhook = config.alarms.as_ref().map(Webhook::open).transpose()?;
+        let alarms = Channel::open_all(&config.alarms, &config.gateway.id)?;
         let draining = CancellationToken::new();
         let doors = Doors::new(DoorParts {
             engine: engine.clone(),
@@ -202,7 +202,7 @@ impl App {
             doors_listener,
             admin_listener,
             console,
-            webhook,
+            alarms,
             source,
             receivers,
             queues,
@@ -391,6 +391,7 @@ fn settings(config: &Config) -> Settings {
         part_retention: config.store.upload_retention,
         drain: config.gateway.drain,
         bulk_needs_two: config.operate.two_persons_for_bulk,
+        alarm_channels: config.alarms.channels(),
         quotas: Quotas { system: rate, agency: rate },
         ..Settings::default()
     }

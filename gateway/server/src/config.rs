@@ -39,8 +39,8 @@ pub struct Config {
     pub console: Option<ConsoleConfig>,
     /// `[operate]`
     pub operate: Operate,
-    /// `[alarms]`; `None` when only the log hears of them.
-    pub alarms: Option<AlarmsConfig>,
+    /// `[alarms]`: who hears of them beside the log.
+    pub alarms: AlarmsConfig,
     /// `[tls]`
     pub tls: Tls,
     /// `[store]`

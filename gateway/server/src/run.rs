@@ -123,7 +123,7 @@ impl Running {
             receivers,
             draining,
             console,
-            webhook,
+            alarms,
             ..
         } = app;
         let mut rest: JoinSet<Result<&'static str, RunError>> = JoinSet::new();
@@ -145,10 +145,10 @@ impl Running {
                 Ok("the console")
             });
         }
-        if let Some(webhook) = webhook {
-            let (engine, given, stop) = (engine.clone(), engine.alarms(), stop.clone());
+        for channel in alarms {
+            let (engine, stop) = (engine.clone(), stop.clone());
             rest.spawn(async move {
-                alarms::send(engine, webhook, given, stop).await;
+                alarms::send(engine, channel, stop).await;
                 Ok("the alarms")
             });
         }

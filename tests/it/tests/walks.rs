@@ -13,6 +13,7 @@ mod walks {
     mod half_year;
     mod kills;
     mod land;
+    mod mail;
     mod main_job;
     mod metrics;
     mod operators;

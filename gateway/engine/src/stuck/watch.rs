@@ -20,6 +20,8 @@ pub(crate) async fn run(engine: &Core, shutdown: CancellationToken) {
     if let Err(error) = engine.book.load(engine.store.as_ref()).await {
         tracing::error!(%error, "the incidents that were open cannot be read; their alarms may be given again");
     }
+    // What an earlier process could not tell waits.
+    engine.alarms.send_modify(|changes| *changes += 1);
     loop {
         let began = engine.clock.steady();
         if let Err(error) = look_once(engine).await {
@@ -53,16 +55,16 @@ pub(crate) async fn look_once(engine: &Core) -> Result<(), gateway_store::StoreE
     Ok(())
 }
 
-/// To the log always; to everybody else by whoever listens.
+/// To the log always; to everybody else by whoever tells what waits.
 fn tell(engine: &Core, alarm: &Alarm) {
     let incident = &alarm.incident;
     let must_act = incident.key.must_act.as_ref().map_or("", gateway_model::id::AgencyId::as_str);
     let (cause, destination, id) = (incident.key.cause.as_str(), &incident.key.destination, &incident.id);
-    match incident.closed_at {
-        None => {
+    match alarm.is_end {
+        false => {
             tracing::error!(incident = %id, cause, reason = %incident.reason, destination, must_act, count = incident.count_max, "an incident began");
         }
-        Some(_) => tracing::error!(incident = %id, cause, destination, must_act, "an incident ended"),
+        true => tracing::error!(incident = %id, cause, destination, must_act, "an incident ended"),
     }
-    engine.alarms.send(alarm.clone()).ok();
+    engine.alarms.send_modify(|changes| *changes += 1);
 }

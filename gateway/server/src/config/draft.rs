@@ -23,8 +23,7 @@ pub(crate) struct Draft {
     /// `None` when a value of it could not be read; the inner one says that there is no console.
     pub(crate) console: Option<Option<ConsoleConfig>>,
     pub(crate) operate: Option<Operate>,
-    /// As for the console.
-    pub(crate) alarms: Option<Option<AlarmsConfig>>,
+    pub(crate) alarms: Option<AlarmsConfig>,
     pub(crate) tls: TlsDraft,
     pub(crate) store: Option<Store>,
     pub(crate) evidence_key: Option<PathBuf>,

@@ -9,7 +9,7 @@ use super::draft::{Draft, TlsDraft};
 use super::layers::{Layers, Raw};
 use super::value::{self, Read};
 use super::{AdapterConfig, Directory, Fault, Gateway, Limits, Listen, Operate, Quota, Retry, Store, Telemetry};
-use crate::alarms::AlarmsConfig;
+use crate::alarms::{AlarmsConfig, MailConfig, MailTls, WebhookConfig};
 use crate::console::ConsoleConfig;
 
 /// Reads typed values out of the layers and notes what is wrong.
@@ -89,7 +89,13 @@ impl Reader {
         Some(Some(ConsoleConfig { listen, url, certificate, key }))
     }
 
-    fn alarms(&mut self) -> Option<Option<AlarmsConfig>> {
+    fn alarms(&mut self) -> Option<AlarmsConfig> {
+        let (webhook, mail) = (self.webhook(), self.mail());
+        Some(AlarmsConfig { webhook: webhook?, mail: mail? })
+    }
+
+    /// The inner one is `None` when there is none.
+    fn webhook(&mut self) -> Option<Option<WebhookConfig>> {
         let base = self.base.clone();
         let webhook = self.read("alarms.webhook", value::endpoint);
         let secret = self.read("alarms.secret", value::optional_path(&base));
@@ -104,7 +110,41 @@ impl Reader {
         if webhook.scheme_str() == Some("https") && roots.is_none() {
             self.fault("alarms.roots", "is required for https".to_owned());
         }
-        Some(Some(AlarmsConfig { webhook, secret, roots, private }))
+        Some(Some(WebhookConfig { webhook, secret, roots, private }))
+    }
+
+    /// The inner one is `None` when there is none.
+    fn mail(&mut self) -> Option<Option<MailConfig>> {
+        let base = self.base.clone();
+        let server = self.read("alarms.mail_server", value::optional_host_and_port);
+        let tls = self.read("alarms.mail_tls", value::mail_tls);
+        let roots = self.read("alarms.mail_roots", value::optional_path(&base));
+        let from = self.read("alarms.mail_from", value::optional_mailbox);
+        let to = self.read("alarms.mail_to", value::mailboxes);
+        let user = self.read("alarms.mail_user", value::text);
+        let password = self.read("alarms.mail_password", value::optional_path(&base));
+        let language = self.read("alarms.mail_language", value::language);
+        let (server, tls, roots, from, to) = (server?, tls?, roots?, from?, to?);
+        let (user, password, language) = (user?, password?, language?);
+        let Some((host, port)) = server else { return Some(None) };
+        let from = from.filter(|_| !to.is_empty());
+        let Some(from) = from else {
+            self.fault("alarms.mail_from", "is required with `mail_server`, and `mail_to` too".to_owned());
+            return None;
+        };
+        if tls != MailTls::None && roots.is_none() {
+            self.fault("alarms.mail_roots", "is required unless `mail_tls` is \"none\"".to_owned());
+        }
+        let login = match (user.is_empty(), password) {
+            (true, _) => None,
+            (false, Some(password)) if tls != MailTls::None => Some((user, password)),
+            (false, _) => {
+                let problem = "is required with `mail_user`, and goes over TLS only".to_owned();
+                self.fault("alarms.mail_password", problem);
+                None
+            }
+        };
+        Some(Some(MailConfig { host, port, tls, roots, from, to, login, language }))
     }
 
     fn tls(&mut self) -> TlsDraft {

@@ -10,6 +10,7 @@ use gateway_model::note::VerifierKey;
 
 use super::LogFormat;
 use super::layers::Raw;
+use crate::alarms::{MailTls, Mailbox};
 
 /// What a parser answers.
 pub(super) type Read<T> = Result<T, String>;
@@ -160,6 +161,48 @@ pub(super) fn endpoint(raw: &Raw) -> Read<Option<http::Uri>> {
         Ok(uri) if uri.scheme().is_some() && uri.authority().is_some() => Ok(Some(uri)),
         _ => Err(format!("an address such as \"http://127.0.0.1:4317\" is expected, not \"{written}\"")),
     }
+}
+
+/// A host with a port, which may be absent.
+pub(super) fn optional_host_and_port(raw: &Raw) -> Read<Option<(String, u16)>> {
+    let written = text(raw)?;
+    if written.is_empty() {
+        return Ok(None);
+    }
+    let split = written.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    match split.filter(|(host, port)| !host.is_empty() && *port > 0 && !host.contains(['/', '@', ' '])) {
+        Some((host, port)) => Ok(Some((host.trim_matches(['[', ']']).to_owned(), port))),
+        None => Err(format!("a host with a port is expected, such as \"mail.example:587\", not \"{written}\"")),
+    }
+}
+
+/// How a mail server is spoken with.
+pub(super) fn mail_tls(raw: &Raw) -> Read<MailTls> {
+    match text(raw)?.as_str() {
+        "starttls" => Ok(MailTls::StartTls),
+        "implicit" => Ok(MailTls::Implicit),
+        "none" => Ok(MailTls::None),
+        other => Err(format!("\"starttls\", \"implicit\" or \"none\" is expected, not \"{other}\"")),
+    }
+}
+
+/// A mail address that may be absent.
+pub(super) fn optional_mailbox(raw: &Raw) -> Read<Option<Mailbox>> {
+    let written = text(raw)?;
+    if written.is_empty() { Ok(None) } else { mailbox(&written).map(Some) }
+}
+
+/// Mail addresses.
+pub(super) fn mailboxes(raw: &Raw) -> Read<Vec<Mailbox>> {
+    match raw {
+        Raw::List(list) => list.iter().map(|written| mailbox(written)).collect(),
+        other => Err(format!("a list of mail addresses is expected, not {}", name(other))),
+    }
+}
+
+fn mailbox(written: &str) -> Read<Mailbox> {
+    let expected = || format!("a mail address is expected, such as \"truc@xa.example\", not \"{written}\"");
+    written.parse().map_err(|_| expected())
 }
 
 /// A key that verifies notes.
