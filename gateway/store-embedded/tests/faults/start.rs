@@ -53,11 +53,11 @@ async fn a_newer_format_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path()).unwrap().close().await;
     let path = folder.path().join("store.db");
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 4).unwrap();
     let error = refused(folder.path());
-    assert!(matches!(error, OpenError::Newer { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 4, known: 3, .. }), "{error}");
     assert!(error.to_string().contains("start the newer version"), "{error}");
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     open(folder.path()).unwrap().close().await;
 }
 
@@ -66,7 +66,7 @@ async fn a_store_of_the_first_format_gets_what_it_lacks_and_keeps_what_it_has() 
     let folder = tempfile::tempdir().unwrap();
     open(folder.path()).unwrap().close().await;
     let database = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
-    database.execute_batch("DROP TABLE mark; PRAGMA user_version = 1").unwrap();
+    database.execute_batch("DROP TABLE mark; DROP TABLE run; DROP TABLE sought; PRAGMA user_version = 1").unwrap();
     drop(database);
     let mark = || gateway_store::mark::Mark { name: "pause/a".to_owned(), value: Some("on".into()), leaf: None };
     for _ in 0..2 {

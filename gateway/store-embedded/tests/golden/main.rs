@@ -26,7 +26,7 @@ use gateway_store_conformance::suite::{acceptance, key};
 use gateway_store_embedded::{EmbeddedStore, OpenOptions, check};
 
 /// The format that this version writes.
-const NEWEST: u32 = 2;
+const NEWEST: u32 = 3;
 
 #[tokio::test]
 async fn what_is_written_today_is_read_back_as_it_was_told() {
