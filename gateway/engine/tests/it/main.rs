@@ -8,6 +8,7 @@
 )]
 
 mod attacked;
+mod counted;
 mod crash;
 mod door;
 mod fair;

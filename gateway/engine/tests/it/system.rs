@@ -24,6 +24,7 @@ use gateway_store::faulty::{Faults, FaultyStore};
 use gateway_store::memory::{MemoryParts, MemoryStore};
 use gateway_store::rows::{DeliveryRow, DeliverySummary};
 use gateway_store_conformance::fixture::log_signer;
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::world::{START, WORLD, agency_id, desk, envelope, gateway, key};
@@ -198,8 +199,26 @@ impl Node {
         let memory = Arc::new(MemoryStore::new(log_signer(id)));
         let trust = TrustHolder::new(Some(WORLD.snapshot()));
         let (system, id_) = (Arc::new(FakeSystem::default()), id);
-        let (engine, faults) = build(id_, &memory, &clock, &parts, &trust, &system, settings, relay.clone());
+        let (engine, faults) =
+            build(id_, &memory, &clock, &parts, &trust, &system, settings, relay.clone(), Metrics::unregistered());
         Self { engine, clock, system, faults, trust, parts, memory, id, settings, relay }
+    }
+
+    /// The same process, whose metrics are registered here.
+    pub fn counted(&mut self, registry: &mut Registry) {
+        let relay = self.relay.clone();
+        let (engine, faults) = build(
+            self.id,
+            &self.memory,
+            &self.clock,
+            &self.parts,
+            &self.trust,
+            &self.system,
+            self.settings,
+            relay,
+            Metrics::register(registry),
+        );
+        (self.engine, self.faults) = (engine, faults);
     }
 
     /// The process dies and starts again: only what the store keeps is left.
@@ -216,8 +235,17 @@ impl Node {
 
     fn start(&mut self) {
         let relay = self.relay.clone();
-        let (engine, faults) =
-            build(self.id, &self.memory, &self.clock, &self.parts, &self.trust, &self.system, self.settings, relay);
+        let (engine, faults) = build(
+            self.id,
+            &self.memory,
+            &self.clock,
+            &self.parts,
+            &self.trust,
+            &self.system,
+            self.settings,
+            relay,
+            Metrics::unregistered(),
+        );
         (self.engine, self.faults) = (engine, faults);
     }
 
@@ -288,6 +316,7 @@ pub fn build(
     system: &Arc<FakeSystem>,
     settings: Settings,
     relay: Option<Arc<dyn RelayAdapters>>,
+    metrics: Metrics,
 ) -> (Engine, Faults) {
     let (store, faults) = FaultyStore::new(memory.clone());
     let agencies = WORLD.snapshot();
@@ -303,7 +332,7 @@ pub fn build(
         trust: trust.clone(),
         adapters: AdapterTable { by_agency, by_name: HashMap::from([("system".to_owned(), adapter)]), relay },
         settings,
-        metrics: Metrics::unregistered(),
+        metrics,
     });
     (engine, faults)
 }

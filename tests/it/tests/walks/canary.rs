@@ -10,6 +10,8 @@
 mod search;
 #[path = "canary/stage.rs"]
 mod stage;
+#[path = "canary/systems.rs"]
+mod systems;
 
 use proto::v1;
 use search::{Canary, Findings, find};
@@ -21,6 +23,8 @@ const CITIZEN: &str = "099242004242";
 const PERSON: &str = "Chim Hoàng Yến Bốn Hai";
 const FILE_NAME: &str = "to-khai-chim-hoang-yen-4242.pdf";
 const CONTENT: &str = "canary-part-content-0424242";
+/// What a careless worker says of its failure; operators read it with what is stuck, and nobody else.
+const WORDS: &str = "canary-words-of-a-worker-4242";
 const FILE_CODE: &str = "H99.30.01-261122-4242";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,22 +41,23 @@ async fn canaries_are_found_only_where_they_belong() {
     let code = vec![Canary::of(FILE_CODE)];
     let everything = [people.clone(), inside.clone(), secrets.clone(), code.clone()].concat();
     let never = [inside, secrets].concat();
+    let outside = [everything.clone(), vec![Canary::of(WORDS)]].concat();
 
     let mut findings = Findings::default();
     let mut logs = 0;
     for (name, bytes) in stage.logs() {
         logs += bytes.len();
-        findings.look(&format!("the log {name}"), &bytes, &everything);
+        findings.look(&format!("the log {name}"), &bytes, &outside);
     }
     assert!(logs > 100_000, "logs at debug level are long: {logs} bytes");
     assert!(stage.collector.spans().len() >= 15, "spans are exported: {}", stage.collector.spans().len());
-    findings.look("exported spans", &stage.collector.raw(), &everything);
+    findings.look("exported spans", &stage.collector.raw(), &outside);
     for (name, page) in &stage.metrics {
-        findings.look(&format!("the metrics of {name}"), page.as_bytes(), &everything);
+        findings.look(&format!("the metrics of {name}"), page.as_bytes(), &outside);
     }
     assert!(!stage.alarms().is_empty(), "there were alarms");
-    findings.look("alarms", stage.alarms().as_bytes(), &everything);
-    findings.look("leaves of the evidence log", &stage.leaves, &everything);
+    findings.look("alarms", stage.alarms().as_bytes(), &outside);
+    findings.look("leaves of the evidence log", &stage.leaves, &outside);
     for (place, text) in screens.iter().chain(&commands) {
         let of_a_message = stage::OF_A_MESSAGE.iter().any(|begin| place.starts_with(begin));
         findings.look(place, text.as_bytes(), if of_a_message { &never } else { &everything });

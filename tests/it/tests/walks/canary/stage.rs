@@ -13,18 +13,18 @@ use adapters_simulators::land::{LandFault, LandSystem};
 use adapters_simulators::onestop::{NewFile, OneStop};
 use bytes::Bytes;
 use certs_dev::province::Plan;
-use gateway_cli::local::{Options, OwnAdapter, free_ports};
+use gateway_cli::local::{Options, free_ports};
 use gateway_model::agency::OperatorRole;
 use gateway_model::id::{AgencyId, GatewayId};
 use proto::v1;
+use proto::v1::adapter_service_client::AdapterServiceClient;
 use proto::v1::operate_service_client::OperateServiceClient;
 use tests_harness::gateways::{self, Federation};
 use tests_harness::sender::Sender;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 
 use super::search::Canary;
-use super::{CITIZEN, CONTENT, FILE_CODE, FILE_NAME, PERSON};
+use super::systems::{adapters, system};
+use super::{CITIZEN, CONTENT, FILE_CODE, FILE_NAME, PERSON, WORDS};
 use crate::walks::collector::Collector;
 use crate::walks::metrics::scrape;
 
@@ -48,6 +48,8 @@ const SECRETS: [(&str, &str); 6] = [
     ("land.token", "Bearer ma-chim-hoang-yen-uy-quyen"),
     ("hook.secret", "whsec_Y2hpbS1ob2FuZy15ZW4ta2hvbmctZHVvYy1sby1yYS1uZ29haQ=="),
 ];
+/// The district's system pulls.
+pub const QUEUE: &str = "district-desk";
 /// Another process does its part within this.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
@@ -120,6 +122,7 @@ impl Stage {
         for recipient in [&cast.district, &cast.department, &cast.land_office, &cast.other_commune] {
             self.send(&mut sender, recipient).await;
         }
+        self.say_why(&cast.district).await;
         self.be_refused(&mut sender, &cast.district).await;
         self.federation.local.kill(1).unwrap();
         self.send(&mut sender, &cast.district).await;
@@ -150,6 +153,32 @@ impl Stage {
     }
 
     /// Wrong in many ways, with canaries where the fault is.
+    /// The district's own worker says in its own words why its system does not take a delivery.
+    async fn say_why(&self, agency: &AgencyId) {
+        let profile = self.federation.local.system_profile(agency).unwrap();
+        let mut worker = AdapterServiceClient::new(profile.open().await.unwrap());
+        let capabilities = vec![v1::AdapterCapability::Deliver.into()];
+        let (name, version) = ("desk".to_owned(), "1".to_owned());
+        let info = v1::AdapterInfo { name, version, protocol_versions: vec![1], capabilities, ..Default::default() };
+        let (queue, instance) = (QUEUE.to_owned(), "desk-1".to_owned());
+        let asked = v1::RegisterRequest { queue, info: Some(info), instance, ..Default::default() };
+        let worker_id = worker.register(asked).await.unwrap().into_inner().worker_id;
+        let wait = Some(prost_types::Duration { seconds: 20, nanos: 0 });
+        let asked = v1::LeaseRequest { worker_id: worker_id.clone(), deliveries_max: 1, wait };
+        let leased = worker.lease(asked).await.unwrap().into_inner().deliveries.remove(0);
+        let lease = v1::LeaseReference { delivery_id: leased.delivery_id, lease_token: leased.lease_token };
+        let said = v1::FailRequest {
+            worker_id,
+            lease: Some(lease),
+            code: "ADAPTER_UNAVAILABLE".to_owned(),
+            detail: WORDS.to_owned(),
+            retryable: true,
+            retry_after: None,
+            system_down: true,
+        };
+        worker.fail(said).await.unwrap();
+    }
+
     async fn be_refused(&self, sender: &mut Sender, to: &AgencyId) {
         let good = super::dossier(sender.envelope(&[to]));
         let wrong: [fn(&mut v1::Envelope); 6] = [
@@ -337,98 +366,4 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         }
     }
     found
-}
-
-/// A system that answers everything with one code and somebody's name and number, and remembers what it was told.
-async fn system(code: u16, told: Arc<Mutex<String>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let told = told.clone();
-            tokio::spawn(async move {
-                let (mut seen, mut buffer) = (Vec::new(), [0; 16 * 1024]);
-                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-                    seen.extend_from_slice(&buffer[..read]);
-                    let text = String::from_utf8_lossy(&seen).into_owned();
-                    let lower = text.to_lowercase();
-                    let Some((head, body)) = lower.split_once("\r\n\r\n") else { continue };
-                    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-                    if body.len() < length.and_then(|length| length.trim().parse().ok()).unwrap_or(0) {
-                        continue;
-                    }
-                    told.lock().unwrap().push_str(&text);
-                    let body = format!("{{\"error\":\"không tìm thấy {PERSON}, số {CITIZEN}\"}}");
-                    let answer = format!(
-                        "HTTP/1.1 {code} {PERSON}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-                        body.len()
-                    );
-                    drop(stream.write_all(answer.as_bytes()).await);
-                    return;
-                }
-            });
-        }
-    });
-    url
-}
-
-fn adapters(plan: &Plan, ports: &[u16], desk: &OneStop, land: &LandSystem, words: &str) -> Vec<OwnAdapter> {
-    let cast = &plan.cast;
-    let own = |gateway: &str, agency: &str, table: String| OwnAdapter {
-        gateway: GatewayId::parse(gateway).unwrap(),
-        agencies: vec![AgencyId::parse(agency).unwrap()],
-        table: format!("[[adapter]]\nagencies = [\"{agency}\"]\n{table}"),
-    };
-    let seal = |agency: &str| format!("certificate = \"signers/{agency}.pem\", key = \"signers/{agency}.key\"");
-    let (commune, office) = (cast.commune.as_str(), cast.land_office.as_str());
-    let department = plan.agencies.iter().find(|agency| agency.id == cast.department).unwrap();
-    vec![
-        own(
-            "gw-commune",
-            commune,
-            format!(
-                "name = \"one-stop\"\nkind = \"land\"\nsystem = \"sys-commune-onestop\"\nrole = \"to-one-stop\"\nlisten = \"127.0.0.1:{near}\"\n\
-             code = \"near.code\"\nstate = \"land-near\"\nurl = \"{}\"\nurl_code = \"desk.code\"\nland_office = \"{office}\"\n\
-             public_url = \"http://127.0.0.1:{near}\"\nseal = {{ {} }}\noutbound = {{ allow = [{{ origin = \"{}\", private = true }}] }}\n",
-                desk.url(),
-                seal(commune),
-                desk.origin(),
-                near = ports[0],
-            ),
-        ),
-        own(
-            "gw-province",
-            office,
-            format!(
-                "name = \"land-office\"\nkind = \"land\"\nsystem = \"sys-land-office\"\nrole = \"to-land-system\"\nlisten = \"127.0.0.1:{}\"\n\
-             code = \"far.code\"\nstate = \"land-far\"\nurl = \"{}\"\nauthorization = \"land.token\"\nseal = {{ {} }}\n\
-             outbound = {{ allow = [{{ origin = \"{}\", private = true }}] }}\n",
-                ports[1],
-                land.url(),
-                seal(office),
-                land.origin(),
-            ),
-        ),
-        own(
-            "gw-province",
-            &department.id,
-            format!(
-                "name = \"dms\"\nkind = \"edxml\"\nsystem = \"sys-province-dms\"\npath = \"systems/dms\"\ndoor = \"hub-server\"\n\
-             hub = {{ address = \"127.0.0.1:{}\", system_id = \"{id}\", secret_file = \"hub.secret\", list_wait = \"200ms\" }}\n\
-             organ = [{{ agency = \"{id}\", codes = [\"{}\"], {} }}]\n",
-                ports[2],
-                department.codes.last().unwrap_or(&department.id),
-                seal(&department.id),
-                id = department.id,
-            ),
-        ),
-        own(
-            "gw-commune",
-            &cast.other_commune,
-            format!(
-                "name = \"desk\"\nkind = \"http\"\nstate = \"state/desk\"\n[adapter.out]\nurl = \"{words}/hook\"\nsecrets = [\"hook.secret\"]\n\
-             parts = \"none\"\n[adapter.outbound]\nallow = [{{ origin = \"{words}\", private = true }}]\n",
-            ),
-        ),
-    ]
 }
