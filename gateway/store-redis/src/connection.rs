@@ -5,8 +5,7 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo};
-use redis::cluster_routing::{Route, SlotAddr};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
@@ -32,20 +31,22 @@ pub(crate) struct Connector {
     server: Server,
     addresses: Vec<ConnectionAddr>,
     timeout: Duration,
-    /// Where commands without a key go in a Cluster: to the master of this one.
-    head: Vec<u8>,
 }
 
 impl Connector {
     /// Reads the addresses.
-    pub(crate) fn new(server: Server, timeout: Duration, head: Vec<u8>) -> Result<Self, OpenError> {
+    pub(crate) fn new(server: Server, timeout: Duration) -> Result<Self, OpenError> {
         let is_secure = server.tls.is_some();
+        if is_secure && rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Another thread may have been faster, with the same one.
+            rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+        }
         let addresses: Vec<ConnectionAddr> =
             server.addresses.iter().map(|text| address(text, is_secure)).collect::<Result<_, _>>()?;
         if addresses.is_empty() {
             return Err(OpenError::Setting { setting: "addresses", problem: "none is given".to_owned() });
         }
-        Ok(Self { server, addresses, timeout, head })
+        Ok(Self { server, addresses, timeout })
     }
 
     /// The addresses as they were given.
@@ -138,18 +139,6 @@ impl Connector {
         let tls = self.server.tls.as_ref()?;
         let own = |(client_cert, client_key): (Vec<u8>, Vec<u8>)| ClientTlsConfig { client_cert, client_key };
         Some(TlsCertificates { client_tls: tls.identity.clone().map(own), root_cert: Some(tls.roots.clone()) })
-    }
-
-    /// Asks the Redis that has the head of the store; for commands without a key.
-    pub(crate) async fn ask_head(&self, connection: &mut Connection, cmd: Cmd) -> Result<Value, Failure> {
-        let answer = match connection {
-            Connection::One(one) => one.req_packed_command(&cmd).await,
-            Connection::Cluster(cluster) => {
-                let route = Route::with_key(&self.head, SlotAddr::Master);
-                cluster.route_command(cmd, RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(route))).await
-            }
-        };
-        answer.and_then(Value::extract_error).map_err(Failure::from)
     }
 }
 

@@ -73,7 +73,7 @@ impl Keeper {
     pub(crate) async fn look(&self) -> Result<(), Failure> {
         let mut question = redis::cmd("INFO");
         question.arg("memory");
-        let answers = self.link.ask_each_master(question).await?;
+        let answers = self.link.ask_each_master(Way::Read, question).await?;
         let free = answers.into_iter().filter_map(|(_, answer)| match answer {
             Value::BulkString(text) => fitness::free_bytes(&String::from_utf8_lossy(&text)),
             Value::VerbatimString { text, .. } | Value::SimpleString(text) => fitness::free_bytes(&text),

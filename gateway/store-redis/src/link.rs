@@ -149,15 +149,9 @@ impl Link {
         self.bounded(&up, running).await
     }
 
-    /// Asks the Redis that has the head, for a command without a key.
-    pub(crate) async fn ask_head(&self, way: Way, cmd: Cmd) -> Result<Value, Failure> {
-        let (up, mut connection) = self.up(way)?;
-        self.bounded(&up, self.connector.ask_head(&mut connection, cmd)).await
-    }
-
     /// Asks every master.
-    pub(crate) async fn ask_each_master(&self, cmd: Cmd) -> Result<Vec<(String, Value)>, Failure> {
-        let (up, mut connection) = self.up(Way::Read)?;
+    pub(crate) async fn ask_each_master(&self, way: Way, cmd: Cmd) -> Result<Vec<(String, Value)>, Failure> {
+        let (up, mut connection) = self.up(way)?;
         self.bounded(&up, connection.ask_each_master(cmd)).await
     }
 

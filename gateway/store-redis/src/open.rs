@@ -41,7 +41,7 @@ pub(crate) async fn open(options: OpenOptions) -> Result<RedisStore, OpenError> 
     check_names(&options)?;
     let origin = options.signer.verifier().name().to_owned();
     let keys = Keys::new(&options.prefix, &origin);
-    let connector = Connector::new(options.server.clone(), options.answer_timeout, keys.head().to_vec())?;
+    let connector = Connector::new(options.server.clone(), options.answer_timeout)?;
     let name = connector.name();
     if options.durability == Durability::WaivedForTrials {
         tracing::error!(redis = %name, "durability is waived: what is accepted can be lost; this is for trials only");
