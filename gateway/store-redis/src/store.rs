@@ -251,6 +251,11 @@ impl Store for RedisStore {
         Ok(read::envelopes(&self.link, &self.keys, &[seq.0]).await.map_err(unread)?.pop().flatten())
     }
 
+    async fn envelopes_at(&self, seqs: &[EnvelopeSeq]) -> Result<Vec<EnvelopeRow>, StoreError> {
+        let seqs: Vec<u64> = seqs.iter().map(|seq| seq.0).collect();
+        Ok(read::envelopes(&self.link, &self.keys, &seqs).await.map_err(unread)?.into_iter().flatten().collect())
+    }
+
     async fn receipt(&self, leaf_index: u64) -> Result<Option<Receipt>, StoreError> {
         evidence::receipt_of(&self.link, &self.keys, leaf_index).await.map_err(unread)
     }
