@@ -68,6 +68,15 @@ impl Log {
         self.state = batch.next.clone();
     }
 
+    /// Goes on from where another node of the same gateway, with the same key, has brought the log.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Malformed`] when the state does not hold together; the log stays where it was.
+    pub fn resume(&mut self, state: LogState) -> Result<(), EvidenceError> {
+        self.state = state.checked()?;
+        Ok(())
+    }
+
     /// Where the log stands.
     pub fn state(&self) -> &LogState {
         &self.state

@@ -1,8 +1,9 @@
 //! The wiring: the only place that names concrete stores and adapters.
 
+mod store;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
 use adapters_edxml::EdxmlKind;
@@ -23,8 +24,7 @@ use gateway_engine::{AdapterTable, Engine, EngineParts};
 use gateway_model::Timestamp;
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, GatewayId};
-use gateway_model::note::{NoteSigner, VerifierKey};
-use gateway_store_embedded::{EmbeddedStore, FileParts, OpenError, OpenOptions, PartLimits};
+use gateway_model::note::VerifierKey;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -39,20 +39,19 @@ use crate::directory_source::{DirectorySource, SourceError, SourceParts};
 use crate::doors::{DoorParts, Doors};
 use crate::evidence_key::{self, KeyError};
 use crate::metrics::DoorMetrics;
-use crate::notice::{self, Addresses};
+use crate::notice::Addresses;
 use crate::quota::DoorQuota;
 use crate::register::FileRegister;
 use crate::run::{self, RunError};
 use crate::tls::{Identity, TlsError};
 
-/// What a start takes longer for it, some hundredths of a second, every commit takes less.
-const LOG_BYTES_AHEAD: u64 = 16 * 1024 * 1024;
+pub(crate) use store::OpenedStore;
 
 /// A gateway that is ready to run: everything is open and bound, nothing is served yet.
 pub struct App {
     pub(crate) config: Config,
     pub(crate) engine: Engine,
-    pub(crate) store: Arc<EmbeddedStore>,
+    pub(crate) store: OpenedStore,
     pub(crate) doors: Doors,
     pub(crate) admin: Admin,
     pub(crate) tls: Arc<rustls::ServerConfig>,
@@ -91,7 +90,10 @@ pub enum StartError {
     Evidence(#[from] KeyError),
     /// The store.
     #[error("the store cannot be opened: {0}")]
-    Store(#[from] OpenError),
+    Store(#[from] gateway_store_embedded::OpenError),
+    /// The store in Redis.
+    #[error("the store cannot be opened: {0}")]
+    Redis(#[from] gateway_store_redis::OpenError),
     /// The parts.
     #[error("the parts cannot be opened: {0}")]
     Parts(#[from] gateway_store::parts::PartError),
@@ -148,7 +150,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let signer = evidence_key::read(&config.evidence_key, &config.gateway.id)?;
         let log_key = signer.verifier().clone();
-        let (store, parts) = open_store(&config, signer, &clock).await?;
+        let (store, parts) = store::open(&config, signer, &clock).await?;
         let mut registry = Registry::default();
         let metrics = DoorMetrics::register(&mut registry);
         let trust = TrustHolder::new(None);
@@ -158,7 +160,7 @@ impl App {
         let (adapters, receivers) = open_adapters(prepared, &config.adapters, relay.clone()).await?;
         let engine = Engine::new(EngineParts {
             gateway: config.gateway.id.clone(),
-            store: store.clone(),
+            store: store.shared(),
             parts,
             clock,
             entropy: Arc::new(SystemEntropy),
@@ -263,26 +265,6 @@ pub fn prepare_all(adapters: &[AdapterConfig], queues: &Queues) -> Result<Vec<Bo
         }
     }
     if faults.is_empty() { Ok(prepared) } else { Err(faults) }
-}
-
-async fn open_store(
-    config: &Config,
-    signer: NoteSigner,
-    clock: &Arc<dyn Clock>,
-) -> Result<(Arc<EmbeddedStore>, Arc<FileParts>), StartError> {
-    let folder = config.store.path.clone();
-    let file = |source| StartError::File { path: folder.clone(), source };
-    // Envelopes are nobody else's to read, whatever the umask says.
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file)?;
-    notice::forget_addresses(&folder).map_err(file)?;
-    let (free_bytes_min, now) = (config.store.free_bytes_min, Some(clock.now()));
-    let log_bytes_ahead = LOG_BYTES_AHEAD;
-    let options = OpenOptions { free_bytes_min, now, log_bytes_ahead, ..OpenOptions::new(&folder, signer) };
-    let store = tokio::task::spawn_blocking(move || EmbeddedStore::open(options)).await??;
-    let limits = PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min, ..PartLimits::default() };
-    let (parts, clock) = (folder.join("parts"), clock.clone());
-    let parts = tokio::task::spawn_blocking(move || FileParts::open(parts, limits, move || clock.now())).await??;
-    Ok((Arc::new(store), Arc::new(parts)))
 }
 
 /// Something has to be in force; that the newest could not be taken is only an alarm.

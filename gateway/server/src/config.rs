@@ -5,6 +5,7 @@ pub(crate) mod draft;
 mod fault;
 mod layers;
 mod reader;
+mod redis;
 mod value;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use gateway_model::note::VerifierKey;
 pub use adapter::AdapterConfig;
 pub use fault::Fault;
 pub use layers::{DEFAULT, Origin};
+pub use redis::{Redis, Topology};
 
 use crate::alarms::AlarmsConfig;
 use crate::console::ConsoleConfig;
@@ -109,7 +111,9 @@ pub struct Tls {
 /// Its store.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// Folder.
+    /// Where envelopes are kept.
+    pub kind: StoreKind,
+    /// Folder: of the embedded store, of the parts, and of what only this node needs.
     pub path: PathBuf,
     /// Below this the doors take no more.
     pub free_bytes_min: u64,
@@ -117,6 +121,15 @@ pub struct Store {
     pub body_retention: Duration,
     /// How long uploads that no envelope names are kept.
     pub upload_retention: Duration,
+}
+
+/// Where envelopes are kept.
+#[derive(Clone, Debug)]
+pub enum StoreKind {
+    /// In the folder, by this node alone.
+    Embedded,
+    /// In Redis, by one node or many: `[redis]`.
+    Redis(Box<Redis>),
 }
 
 /// Where its directory comes from.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway_engine::Engine;
-use gateway_store::Store as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,7 @@ use crate::{admin, alarms, console, listen, register};
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The disk of the store failed; nothing was acknowledged after it.
-    #[error("the store has failed: {0}: check the disk, then start again")]
+    #[error("the store has failed: {0}: check the disk, or Redis, then start again")]
     StoreFailed(String),
     /// The doors broke down.
     #[error("the doors broke down: {0}")]

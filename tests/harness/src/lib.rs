@@ -5,5 +5,6 @@ pub mod half_year;
 pub mod load;
 pub mod operator;
 pub mod reconcile;
+pub mod redis;
 pub mod refusal;
 pub mod sender;

@@ -19,6 +19,7 @@ mod walks {
     mod operators;
     mod other_client;
     mod papers;
+    mod redis;
     mod traces;
     mod workers;
 }

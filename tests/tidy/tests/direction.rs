@@ -27,6 +27,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("gateway-store-embedded", &["gateway-model", "gateway-evidence", "gateway-store"]),
+    ("gateway-store-redis", &["gateway-model", "gateway-evidence", "gateway-store"]),
     ("gateway-register", &["gateway-model"]),
     ("adapters-sdk", &["proto", "gateway-model"]),
     (
@@ -67,6 +68,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "gateway-evidence",
             "gateway-store",
             "gateway-store-embedded",
+            "gateway-store-redis",
             "gateway-register",
             "adapters-sdk",
             "gateway-engine",

@@ -8,7 +8,9 @@ use gateway_model::limits;
 use super::draft::{Draft, TlsDraft};
 use super::layers::{Layers, Raw};
 use super::value::{self, Read};
-use super::{AdapterConfig, Directory, Fault, Gateway, Limits, Listen, Operate, Quota, Retry, Store, Telemetry};
+use super::{
+    AdapterConfig, Directory, Fault, Gateway, Limits, Listen, Operate, Quota, Retry, Store, StoreKind, Telemetry,
+};
 use crate::alarms::{AlarmsConfig, MailConfig, MailTls, WebhookConfig};
 use crate::console::ConsoleConfig;
 
@@ -157,11 +159,24 @@ impl Reader {
     }
 
     fn store(&mut self) -> Option<Store> {
+        let kind = self.read("store.kind", value::store_kind);
+        let redis = self.redis();
         let path = self.read("store.path", value::path(&self.base.clone()));
         let free_bytes_min = self.read("store.free_bytes_min", value::bytes);
         let body_retention = self.read("store.body_retention", value::duration);
         let upload_retention = self.read("store.upload_retention", value::duration);
+        let kind = match kind? {
+            value::Kind::Embedded => StoreKind::Embedded,
+            value::Kind::Redis => match redis? {
+                Some(redis) => StoreKind::Redis(Box::new(redis)),
+                None => {
+                    self.fault("redis.addresses", "is required with store.kind = \"redis\"".to_owned());
+                    return None;
+                }
+            },
+        };
         Some(Store {
+            kind,
             path: path?,
             free_bytes_min: free_bytes_min?,
             body_retention: body_retention?,
@@ -252,7 +267,7 @@ impl Reader {
     }
 
     /// Reads a key; a fault is noted where the value stands.
-    fn read<T>(&mut self, key: &'static str, parse: impl Fn(&Raw) -> Read<T>) -> Option<T> {
+    pub(super) fn read<T>(&mut self, key: &'static str, parse: impl Fn(&Raw) -> Read<T>) -> Option<T> {
         self.read.insert(key);
         match self.layers.entries.get(key).map(|entry| parse(&entry.raw)) {
             Some(Ok(value)) => Some(value),
@@ -268,7 +283,7 @@ impl Reader {
     }
 
     /// Reads a key that has an upper bound.
-    fn lowered<T: PartialOrd + std::fmt::Debug>(
+    pub(super) fn lowered<T: PartialOrd + std::fmt::Debug>(
         &mut self,
         key: &'static str,
         parse: impl Fn(&Raw) -> Read<T>,
@@ -281,7 +296,7 @@ impl Reader {
         Some(value)
     }
 
-    fn fault(&mut self, key: &str, problem: String) {
+    pub(super) fn fault(&mut self, key: &str, problem: String) {
         let (file, line) = self.layers.place(key);
         self.layers.faults.push(Fault { file, line, key: key.to_owned(), problem });
     }

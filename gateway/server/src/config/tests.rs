@@ -85,6 +85,28 @@ fn relative_paths_start_from_the_folder_of_the_file() {
 }
 
 #[test]
+fn a_store_in_redis_says_where_redis_is() {
+    let in_redis = ("LIENTHONG_STORE__KIND", "redis");
+    assert!(matches!(parse(&minimal(), &[]).unwrap().store.kind, StoreKind::Embedded));
+    let told = faults(&minimal(), &[in_redis]);
+    assert!(matches!(&told[..], [one] if one.contains("redis.addresses")), "{told:#?}");
+    let addresses = ("LIENTHONG_REDIS__ADDRESSES", "10.0.0.1:6379,10.0.0.2:6379");
+    let sentinels = ("LIENTHONG_REDIS__TOPOLOGY", "sentinel");
+    let told = faults(&minimal(), &[in_redis, addresses, sentinels]);
+    assert!(matches!(&told[..], [one] if one.contains("redis.master")), "{told:#?}");
+    let master = ("LIENTHONG_REDIS__MASTER", "main");
+    let StoreKind::Redis(redis) = parse(&minimal(), &[in_redis, addresses, sentinels, master]).unwrap().store.kind
+    else {
+        panic!("it is kept in Redis")
+    };
+    assert_eq!(redis.topology, Topology::Sentinel("main".to_owned()));
+    assert_eq!(redis.addresses, ["10.0.0.1:6379", "10.0.0.2:6379"]);
+    let half = ("LIENTHONG_REDIS__CERTIFICATE", "gw.pem");
+    let told = faults(&minimal(), &[in_redis, addresses, half]);
+    assert!(matches!(&told[..], [one] if one.contains("go together")), "{told:#?}");
+}
+
+#[test]
 fn ten_faults_are_told_together_each_with_its_line() {
     let text = format!(
         r#"[gateway]

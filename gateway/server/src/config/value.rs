@@ -122,6 +122,21 @@ pub(super) fn gateway_id(raw: &Raw) -> Read<GatewayId> {
     GatewayId::parse(&written).map_err(|error| format!("{error}, not \"{written}\""))
 }
 
+/// A kind of store.
+pub(super) enum Kind {
+    Embedded,
+    Redis,
+}
+
+/// Reads a kind of store.
+pub(super) fn store_kind(raw: &Raw) -> Read<Kind> {
+    match text(raw)?.as_str() {
+        "embedded" => Ok(Kind::Embedded),
+        "redis" => Ok(Kind::Redis),
+        other => Err(format!("\"embedded\" or \"redis\" is expected, not \"{other}\"")),
+    }
+}
+
 /// A language.
 pub(super) fn language(raw: &Raw) -> Read<Language> {
     match text(raw)?.as_str() {

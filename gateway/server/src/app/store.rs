@@ -1,0 +1,129 @@
+//! Opens the store that the configuration names, and the parts.
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gateway_engine::clock::Clock;
+use gateway_model::note::NoteSigner;
+use gateway_store::Store;
+use gateway_store_embedded::{EmbeddedStore, FileParts, OpenOptions, PartLimits};
+use gateway_store_redis::{Durability, RedisStore, Server, Tls, Topology};
+
+use super::StartError;
+use crate::config::{self, Config, StoreKind};
+use crate::notice;
+
+/// What a start takes longer for it, some hundredths of a second, every commit takes less.
+const LOG_BYTES_AHEAD: u64 = 16 * 1024 * 1024;
+
+/// The store of this gateway.
+#[derive(Clone)]
+pub(crate) enum OpenedStore {
+    Embedded(Arc<EmbeddedStore>),
+    Redis(Arc<RedisStore>),
+}
+
+impl OpenedStore {
+    /// As everybody else sees it.
+    pub(crate) fn shared(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Embedded(store) => store.clone(),
+            Self::Redis(store) => store.clone(),
+        }
+    }
+
+    /// Resolves when nothing is acknowledged any more, with the reason.
+    pub(crate) async fn failed(&self) -> String {
+        match self {
+            Self::Embedded(store) => store.failed().await,
+            Self::Redis(store) => store.failed().await,
+        }
+    }
+
+    /// Stops taking steps, waits for those under way, and closes.
+    pub(crate) async fn close(&self) {
+        self.shared().close().await;
+    }
+}
+
+/// Opens both.
+pub(super) async fn open(
+    config: &Config,
+    signer: NoteSigner,
+    clock: &Arc<dyn Clock>,
+) -> Result<(OpenedStore, Arc<FileParts>), StartError> {
+    let folder = config.store.path.clone();
+    let file = |source| StartError::File { path: folder.clone(), source };
+    // Envelopes are nobody else's to read, whatever the umask says.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file)?;
+    notice::forget_addresses(&folder).map_err(file)?;
+    let store = match &config.store.kind {
+        StoreKind::Embedded => OpenedStore::Embedded(Arc::new(open_embedded(config, signer, clock).await?)),
+        StoreKind::Redis(redis) => OpenedStore::Redis(Arc::new(open_redis(config, redis, signer, clock).await?)),
+    };
+    let free_bytes_min = config.store.free_bytes_min;
+    let limits = PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min, ..PartLimits::default() };
+    let (parts, clock) = (folder.join("parts"), clock.clone());
+    let parts = tokio::task::spawn_blocking(move || FileParts::open(parts, limits, move || clock.now())).await??;
+    Ok((store, Arc::new(parts)))
+}
+
+async fn open_embedded(
+    config: &Config,
+    signer: NoteSigner,
+    clock: &Arc<dyn Clock>,
+) -> Result<EmbeddedStore, StartError> {
+    let (free_bytes_min, now) = (config.store.free_bytes_min, Some(clock.now()));
+    let log_bytes_ahead = LOG_BYTES_AHEAD;
+    let options = OpenOptions { free_bytes_min, now, log_bytes_ahead, ..OpenOptions::new(&config.store.path, signer) };
+    Ok(tokio::task::spawn_blocking(move || EmbeddedStore::open(options)).await??)
+}
+
+async fn open_redis(
+    config: &Config,
+    redis: &config::Redis,
+    signer: NoteSigner,
+    clock: &Arc<dyn Clock>,
+) -> Result<RedisStore, StartError> {
+    let tls = redis.roots.as_deref().map(|roots| read_tls(roots, redis.identity.as_ref())).transpose()?;
+    let password = redis.password.as_deref().map(read).transpose()?;
+    let server = Server {
+        topology: match &redis.topology {
+            config::Topology::Single => Topology::Single,
+            config::Topology::Sentinel(master) => Topology::Sentinel { master: master.clone() },
+            config::Topology::Cluster => Topology::Cluster,
+        },
+        addresses: redis.addresses.clone(),
+        user: redis.user.clone(),
+        password: password.map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned()),
+        tls,
+    };
+    let durability = match redis.trial_without_durability {
+        false => Durability::Required,
+        true => Durability::WaivedForTrials,
+    };
+    let options = gateway_store_redis::OpenOptions {
+        prefix: redis.prefix.clone(),
+        node: redis.node.clone(),
+        durability,
+        replicas: redis.replicas,
+        free_bytes_min: config.store.free_bytes_min,
+        now: Some(clock.now()),
+        answer_timeout: redis.answer_timeout,
+        ..gateway_store_redis::OpenOptions::new(server, signer)
+    };
+    Ok(RedisStore::open(options).await?)
+}
+
+fn read_tls(roots: &Path, identity: Option<&(PathBuf, PathBuf)>) -> Result<Tls, StartError> {
+    let identity = match identity {
+        Some((certificate, key)) => Some((read(certificate)?, read(key)?)),
+        None => None,
+    };
+    Ok(Tls { roots: read(roots)?, identity })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StartError> {
+    std::fs::read(path).map_err(|source| StartError::File { path: path.to_owned(), source })
+}

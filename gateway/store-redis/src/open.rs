@@ -1,0 +1,228 @@
+//! Opening: whether Redis is fit, what is there, and whether it is what was left.
+//!
+//! In this order: every master is asked whether it keeps what it acknowledges; a head that is missing beside other keys of the store is refused;
+//! format, log key and newest checkpoint are checked; this opening gets its number; leases that this node held before are given back; the
+//! writer starts; wake-ups that a clock which ran ahead has set are brought back. Only then the store is there for others.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gateway_evidence::{Checkpoint, Log};
+use gateway_model::Timestamp;
+use gateway_model::note::VerifierKey;
+use gateway_model::state::DeliveryStatus;
+use gateway_store::claim::Lane;
+use redis::Value;
+
+use crate::answer::{bytes, list, text};
+use crate::batch::BodyNumbers;
+use crate::commit::Committer;
+use crate::connection::Connector;
+use crate::failure::Failure;
+use crate::fitness::{Demands, Unusable};
+use crate::head::{FORMAT, Head};
+use crate::keeper::{Keeper, tell};
+use crate::keys::{Keys, Place, read_return};
+use crate::link::{Link, Way};
+use crate::options::{Durability, OpenError, OpenOptions};
+use crate::queue::{FarItem, Queue, Step};
+use crate::read;
+use crate::script::RELEASE;
+use crate::shared::Shared;
+use crate::store::RedisStore;
+use crate::writer::Writer;
+
+/// Items of a lane that are looked at, and brought back, in one step.
+const FAR_ITEMS_IN_A_STEP: usize = 1_024;
+/// The longest that a batch is tried again because other nodes came first.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn open(options: OpenOptions) -> Result<RedisStore, OpenError> {
+    check_names(&options)?;
+    let origin = options.signer.verifier().name().to_owned();
+    let keys = Keys::new(&options.prefix, &origin);
+    let connector = Connector::new(options.server.clone(), options.answer_timeout)?;
+    let name = connector.name();
+    if options.durability == Durability::WaivedForTrials {
+        tracing::error!(redis = %name, "durability is waived: what is accepted can be lost; this is for trials only");
+    }
+    let demands = Demands { durability: options.durability, free_bytes_min: options.free_bytes_min };
+    let link = Link::open(connector, demands, options.answer_timeout).await;
+    let link = Arc::new(link.map_err(|unusable| refuse(&name, unusable))?);
+    let failed = |failure: Failure| broken(&name, &failure);
+    let head = read_head(&link, &keys, &origin).await?;
+    check_log(&head, options.signer.verifier())?;
+    let mut question = redis::cmd("INCR");
+    question.arg(&keys.one("boots")[..]);
+    let boot: u64 = link.ask(Way::Write, &question).await.map_err(failed)?;
+    release(&link, &keys, &options.node).await.map_err(failed)?;
+    let corrupt = |what: &str| OpenError::Corrupt { what: what.to_owned() };
+    let log = Log::new(options.signer, head.log.clone()).map_err(|_| corrupt("the state of the evidence log"))?;
+    let shared = Arc::new(Shared::new(options.free_bytes_min, head.version));
+    let keeper = Keeper { link: link.clone(), keys: keys.clone(), shared: shared.clone() };
+    keeper.look().await.map_err(failed)?;
+    let (queue, inbox) = Queue::new(options.queue_steps_max, options.queue_bytes_max);
+    let committer = Committer {
+        link: link.clone(),
+        keys: keys.clone(),
+        node: options.node.clone(),
+        boot,
+        commits: 0,
+        replicas: options.replicas,
+        replicas_timeout: options.answer_timeout / 2,
+        return_timeout: options.return_timeout,
+    };
+    let bodies = BodyNumbers { boot, next: 0 };
+    let writer = Writer { committer, log, head, bodies, shared: shared.clone(), inbox, patience: PATIENCE };
+    let store = RedisStore {
+        link,
+        keys,
+        node: options.node,
+        shared,
+        queue: Mutex::new(Some(Arc::new(queue))),
+        tasks: Mutex::new(vec![tokio::spawn(writer.run()), tokio::spawn(keeper.run())]),
+    };
+    if let Some(now) = options.now {
+        bring_back(&store, now, now.plus(options.retry_max)).await.map_err(failed)?;
+    }
+    Ok(store)
+}
+
+fn check_names(options: &OpenOptions) -> Result<(), OpenError> {
+    let is_plain = |name: &str| {
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let problem = || "1 to 64 letters, digits, \"-\", \"_\" and \".\"".to_owned();
+    if !is_plain(&options.node) {
+        return Err(OpenError::Setting { setting: "node", problem: problem() });
+    }
+    if !is_plain(&options.prefix) {
+        return Err(OpenError::Setting { setting: "prefix", problem: problem() });
+    }
+    Ok(())
+}
+
+/// Reads the head, or makes it where there is nothing of the store.
+async fn read_head(link: &Link, keys: &Keys, origin: &str) -> Result<Head, OpenError> {
+    let failed = |failure: Failure| broken(&link.connector.name(), &failure);
+    let mut question = redis::cmd("EXISTS");
+    question.arg(&keys.head()[..]);
+    let is_there: u64 = link.ask(Way::Write, &question).await.map_err(failed)?;
+    if is_there == 0 {
+        let mut question = redis::cmd("EXISTS");
+        for trace in ["boots", "ids", "tokens", "lanes", "nodes"] {
+            question.arg(&keys.one(trace)[..]);
+        }
+        let traces: u64 = link.ask(Way::Write, &question).await.map_err(failed)?;
+        if traces > 0 {
+            return Err(OpenError::Missing { key: format!("{}head", keys.tag()) });
+        }
+        let mut make = redis::cmd("SET");
+        make.arg(&keys.head()[..]).arg(&Head::new(origin).encode()[..]).arg("NX");
+        // Another node that starts at the same time may have been faster.
+        let _made: Value = link.ask(Way::Write, &make).await.map_err(failed)?;
+    }
+    let head = read::head(link, keys).await.map_err(failed)?;
+    match head.format {
+        found if found > FORMAT => Err(OpenError::Newer { found, known: FORMAT }),
+        _ => Ok(head),
+    }
+}
+
+fn check_log(head: &Head, key: &VerifierKey) -> Result<(), OpenError> {
+    let corrupt = |what: &str| Err(OpenError::Corrupt { what: what.to_owned() });
+    let Some(note) = &head.note else {
+        return if head.log.size() == 0 { Ok(()) } else { corrupt("the newest checkpoint is missing") };
+    };
+    let changed = || {
+        let kept = note.lines().next().unwrap_or_default().to_owned();
+        OpenError::LogKeyChanged { kept, given: key.to_string() }
+    };
+    let checkpoint = Checkpoint::open(note, key.name(), std::slice::from_ref(key)).map_err(|_| changed())?;
+    if checkpoint.size != head.log.size() || checkpoint.root != head.log.root() {
+        return corrupt("the newest checkpoint does not match the state of the log");
+    }
+    Ok(())
+}
+
+/// The work that this node held when it ended is due again.
+async fn release(link: &Link, keys: &Keys, node: &str) -> Result<(), Failure> {
+    let mut call = RELEASE.call(&keys.head());
+    call.arg(keys.tag()).arg(node);
+    if let Value::Int(released @ 1..) = link.run(Way::Write, &RELEASE, &call).await? {
+        tracing::info!(leases = released, "leases of before the start are given back");
+    }
+    Ok(())
+}
+
+/// Wakes at `now` whatever waits to be tried again and would wake after `latest`: a clock that ran ahead has set that wake-up.
+async fn bring_back(store: &RedisStore, now: Timestamp, latest: Timestamp) -> Result<(), Failure> {
+    let mut question = redis::cmd("ZRANGE");
+    question.arg(&store.keys.one("lanes")[..]).arg(0).arg(-1);
+    for lane in list(store.link.ask(Way::Read, &question).await?)? {
+        bring_lane_back(store, &Lane::new(text(lane)?), now, latest).await?;
+    }
+    Ok(())
+}
+
+async fn bring_lane_back(store: &RedisStore, lane: &Lane, now: Timestamp, latest: Timestamp) -> Result<(), Failure> {
+    let mut staying = 0;
+    loop {
+        let mut question = redis::cmd("ZRANGEBYSCORE");
+        question.arg(&store.keys.lane(lane)[..]).arg(format!("({}", latest.micros())).arg("+inf");
+        question.arg("LIMIT").arg(staying).arg(FAR_ITEMS_IN_A_STEP);
+        let found = list(store.link.ask(Way::Read, &question).await?)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let (count, items) = (found.len(), far_items(store, found).await?);
+        staying += count - items.len();
+        if !items.is_empty() {
+            let moved = items.len();
+            let step = Step::BringBack { now, items };
+            store.step(step).await.map_err(|error| Failure::Away(error.to_string()))?;
+            tracing::warn!(lane = lane.as_str(), rows = moved, "wake-ups that lay too far ahead are brought back");
+        }
+    }
+}
+
+/// Those that wait to be tried again; what is forwarded has a date of its own.
+async fn far_items(store: &RedisStore, found: Vec<Value>) -> Result<Vec<FarItem>, Failure> {
+    let (mut items, mut places) = (Vec::new(), Vec::new());
+    for item in found {
+        let item = bytes(item)?;
+        match item.split_first() {
+            Some((b'd', place)) => places.push(Place::read(place)?),
+            Some((b'r', id)) => items.push(FarItem::Return(read_return(id)?)),
+            Some(_) | None => {}
+        }
+    }
+    let rows = read::deliveries_at(&store.link, &store.keys, &places).await?;
+    let waiting = rows.into_iter().filter(|row| row.state.status() == DeliveryStatus::Waiting);
+    items.extend(waiting.map(|row| FarItem::Delivery(row.id)));
+    Ok(items)
+}
+
+fn refuse(address: &str, unusable: Unusable) -> OpenError {
+    match unusable {
+        Unusable::Unfit(node, refusal) => {
+            let address = if node.is_empty() { address.to_owned() } else { node };
+            OpenError::Unfit { address, refusal }
+        }
+        Unusable::Failed(_) => OpenError::Unreachable { address: address.to_owned(), problem: tell(&unusable) },
+    }
+}
+
+fn broken(address: &str, failure: &Failure) -> OpenError {
+    match failure {
+        Failure::Damaged(damaged) => OpenError::Corrupt { what: damaged.to_string() },
+        Failure::Conflict(_)
+        | Failure::Moved
+        | Failure::Bound(_)
+        | Failure::Away(_)
+        | Failure::Broken(_)
+        | Failure::Full
+        | Failure::Refused(_) => OpenError::Unreachable { address: address.to_owned(), problem: failure.to_string() },
+    }
+}

@@ -1,0 +1,41 @@
+-- Commits one batch, or changes nothing. Every decision was taken on what stood under the version that is named here.
+-- KEYS[1] head. ARGV: tag, version expected, node, nonce, new head,
+--   number of leases, then for each: item, token; number of lanes, then their names; then commands: number of words, words.
+-- Answers 1 committed, 2 this very commit had been made before, 0 another commit came first, 3 a lease has been taken over.
+local tag = ARGV[1]
+if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[2] then
+    if redis.call('HGET', tag .. 'nodes', ARGV[3]) == ARGV[4] then return 2 end
+    return 0
+end
+local at = 7
+for _ = 1, tonumber(ARGV[6]) do
+    local lease = redis.call('HGET', tag .. 'leases', ARGV[at])
+    if not lease or string.match(lease, '^%d+') ~= ARGV[at + 1] then return 3 end
+    at = at + 2
+end
+local lanes = {}
+for i = 1, tonumber(ARGV[at]) do lanes[i] = ARGV[at + i] end
+at = at + 1 + #lanes
+local last = #ARGV
+while at <= last do
+    local words = tonumber(ARGV[at])
+    if ARGV[at + 1] == 'COUNT' then
+        if redis.call('HINCRBY', ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]) <= 0 then
+            redis.call('HDEL', ARGV[at + 2], ARGV[at + 3])
+        end
+    else
+        redis.call(unpack(ARGV, at + 1, at + words))
+    end
+    at = at + words + 1
+end
+for _, lane in ipairs(lanes) do
+    local first = redis.call('ZRANGE', tag .. 'lane:' .. lane, 0, 0, 'WITHSCORES')
+    if first[1] then
+        redis.call('ZADD', tag .. 'lanes', first[2], lane)
+    else
+        redis.call('ZREM', tag .. 'lanes', lane)
+    end
+end
+redis.call('HSET', tag .. 'nodes', ARGV[3], ARGV[4])
+redis.call('SET', KEYS[1], ARGV[5])
+return 1
