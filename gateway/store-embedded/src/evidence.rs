@@ -10,6 +10,7 @@ use gateway_store::settle::ForeignReceipt;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::failure::Failure;
+use crate::rows;
 use crate::sum::Sum;
 
 const RECEIPT_COLUMNS: &str =
@@ -104,10 +105,14 @@ pub(crate) fn events_of(
         WHERE event.envelope = ?1 AND event.position > ?2 ORDER BY event.position LIMIT ?3"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![envelope, after, rows_max])?;
+    let mut found = statement.query(params![envelope, after, rows_max])?;
     let mut events = Vec::new();
-    while let Some(row) = rows.next()? {
+    while let Some(row) = found.next()? {
         events.push(read_event(row)?);
+    }
+    // Each envelope that is kept has the event of its acceptance: where the index does not lead to it, the index is damaged.
+    if events.is_empty() && after < 0 && limit > 0 && rows::envelope_at(connection, envelope)?.is_some() {
+        return Err(Failure::Damaged(format!("event_of: nothing leads to the events of envelope {envelope}")));
     }
     let mut statement = connection.prepare_cached(
         "SELECT position, envelope, leaf_hash, receipt, sum FROM foreign_receipt

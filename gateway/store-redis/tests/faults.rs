@@ -22,8 +22,8 @@ use server::{Cluster, Redis};
 
 /// Far longer than anything here takes; only what hangs runs into it.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// What an answer may take while Redis is away.
-const FAST: Duration = Duration::from_millis(500);
+/// What sixty answers may take while Redis is away: each by itself would wait for a second.
+const SIXTY_FAST: Duration = Duration::from_secs(20);
 
 async fn open(server: Server, node: &str) -> Result<RedisStore, OpenError> {
     let options = server::options(server, "test", log_signer(OURS));
@@ -122,14 +122,14 @@ async fn while_redis_is_away_everything_fails_at_once_and_then_goes_on_by_itself
     // The first one to notice may have been on its way; its end is found out or told as unknown, within the bound.
     let begun = Instant::now();
     assert!(store.accept(acceptance(&fixture.envelope(2))).await.is_err());
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < DEADLINE / 4, "{:?}", begun.elapsed());
+    let begun = Instant::now();
     for _ in 0..20 {
-        let begun = Instant::now();
         let refused = store.accept(acceptance(&fixture.envelope(2))).await;
         assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
         assert!(store.find(&key(1)).await.is_err() && store.next_due().await.is_err());
-        assert!(begun.elapsed() < FAST, "{:?}", begun.elapsed());
     }
+    assert!(begun.elapsed() < SIXTY_FAST, "{:?}", begun.elapsed());
     match store.pressure() {
         Pressure::Busy { reason: Reason::StoreUnavailable, retry_after } => assert!(!retry_after.is_zero()),
         other => panic!("{other:?}"),
@@ -170,7 +170,7 @@ async fn a_redis_that_stands_still_is_given_up_within_the_bound() {
     redis.signal("STOP");
     let begun = Instant::now();
     assert!(store.accept(acceptance(&fixture.envelope(2))).await.is_err());
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < DEADLINE / 4, "{:?}", begun.elapsed());
     redis.signal("CONT");
     // What was sent to it may be done now; the same envelope gets one receipt either way.
     let receipt = accepted(&store, &acceptance(&fixture.envelope(2))).await;

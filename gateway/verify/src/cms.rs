@@ -119,7 +119,7 @@ fn read_stapled<'a>(reader: &mut Reader<'a>) -> Result<Stapled<'a>, DerError> {
     let Some(set) = reader.optional(context(1))? else { return Ok(Stapled::default()) };
     let mut choices = Reader::new(set.content);
     let mut stapled = Stapled::default();
-    while !choices.is_empty() && stapled.lists.len() + stapled.answers.len() < STAPLED_MAX {
+    while !choices.is_empty() && stapled.lists.len().saturating_add(stapled.answers.len()) < STAPLED_MAX {
         let choice = choices.any()?;
         if choice.tag == SEQUENCE {
             stapled.lists.push(choice.raw);

@@ -68,6 +68,26 @@ async fn readable(store: &EmbeddedStore) -> BTreeMap<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_leads_to_nothing_is_named_and_not_taken_for_a_history_without_events() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    let database = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+    // An index that has lost an envelope: SQLite makes one such, and is told that it is whole.
+    let lose = "DROP INDEX event_of; CREATE INDEX event_of ON event (envelope, position) WHERE envelope <> 5;
+        PRAGMA writable_schema = ON;
+        UPDATE sqlite_schema SET sql = 'CREATE INDEX event_of ON event (envelope, position)' WHERE name = 'event_of';";
+    database.execute_batch(lose).unwrap();
+    drop(database);
+    let store = open(folder.path()).unwrap();
+    for number in 0..ENVELOPES {
+        let seq = store.find(&key(number)).await.unwrap().unwrap().seq;
+        let told = store.events(seq, None, 100).await;
+        assert_eq!(told.is_err(), seq.0 == 5, "{number}: {told:?}");
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_is_named_and_never_served() {
     let whole = tempfile::tempdir().unwrap();
     filled(whole.path()).await;
