@@ -63,7 +63,7 @@ pub enum AlarmsError {
 /// A way by which alarms are told, ready to be used.
 pub enum Channel {
     /// Signed calls.
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
     /// Mails.
     Mail(Box<Mailer>),
 }
@@ -86,7 +86,7 @@ impl Channel {
     /// # Errors
     /// [`AlarmsError`].
     pub fn open_all(config: &AlarmsConfig, gateway: &GatewayId) -> Result<Vec<Self>, AlarmsError> {
-        let webhook = config.webhook.as_ref().map(|config| Webhook::open(config).map(Self::Webhook));
+        let webhook = config.webhook.as_ref().map(|config| Webhook::open(config).map(Box::new).map(Self::Webhook));
         let mail = config.mail.as_ref().map(|config| Mailer::open(config, gateway).map(Box::new).map(Self::Mail));
         webhook.into_iter().chain(mail).collect()
     }

@@ -47,7 +47,7 @@ impl Engine {
 
 impl IncidentBook {
     /// The longest waiting alarm for a channel.
-    fn waiting(&self, channel: &str) -> Option<Alarm> {
+    pub(super) fn waiting(&self, channel: &str) -> Option<Alarm> {
         let book = self.book();
         let waits = |channels: &[String]| channels.iter().any(|waited_for| waited_for == channel);
         let alarms = book.incidents().flat_map(|incident| {
@@ -60,7 +60,7 @@ impl IncidentBook {
     }
 
     /// Takes an alarm out; gives the incident as it is to be kept.
-    fn told(&self, channel: &str, alarm: &Alarm) -> Option<Incident> {
+    pub(super) fn told(&self, channel: &str, alarm: &Alarm) -> Option<Incident> {
         let mut book = self.book();
         let incident = book.find(&alarm.incident)?;
         let waits = if alarm.is_end { &mut incident.end_waits } else { &mut incident.begin_waits };

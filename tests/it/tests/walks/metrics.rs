@@ -239,7 +239,7 @@ async fn every_metric_of_the_dashboards_and_alert_rules_is_exported_and_moves() 
         let is_steady = STEADY.iter().any(|(metric, _)| *metric == query.metric);
         if of_metric.is_empty() {
             complaints.push(format!("{}: no gateway exports {}", query.place, query.metric));
-        } else if !of_metric.iter().any(|series| fits(series)) {
+        } else if !of_metric.iter().any(fits) {
             complaints.push(format!("{}: {} has no such labels: {:?}", query.place, query.metric, query.labels));
         } else if !is_steady && !watch.moved.contains(&query.metric) {
             complaints.push(format!("{}: {} never moves", query.place, query.metric));
