@@ -221,7 +221,11 @@ async fn repair(stage: &mut Stage, absent: &AgencyId, expired: &AgencyId, good: 
     let look = || operator.json(&["stuck", "--incidents"]);
     let incidents = looked_until(SEEN_WITHIN, look, all_closed).await.unwrap();
     assert_eq!(incidents.len(), 4, "one incident a cause: {incidents:#?}");
-    assert!(incidents.iter().all(|incident| incident["count_max"] == 3), "{incidents:#?}");
+    // Whoever tries again before the new directory is in force is turned away once more.
+    let is_counted = |incident: &Value| {
+        incident["count_max"] == 3 || (incident["cause"] == "certificate" && incident["count_max"].as_u64() > Some(3))
+    };
+    assert!(incidents.iter().all(is_counted), "{incidents:#?}");
     worker.kill().and_then(|()| worker.wait()).unwrap();
 }
 

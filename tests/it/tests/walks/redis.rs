@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use certs_dev::province::Plan;
+use gateway_model::limits;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tests_harness::gateways::{self, FAST, Federation};
 use tests_harness::load::Load;
 use tests_harness::reconcile;
 use tests_harness::redis::Redis;
+
+/// Nothing moves for so long: what is missing will not come. What was leased when Redis died is free again when the lease has run out, at one
+/// gateway after the other.
+const PATIENCE: Duration = limits::LEASE_TIME.saturating_mul(2).saturating_add(Duration::from_secs(40));
 
 /// Who dies.
 #[derive(Clone, Copy)]
@@ -49,7 +54,7 @@ async fn run(kills: usize, victim: Victim) {
     let journal = load.finish().await.unwrap();
     assert!(journal.len() > kills, "the load was real: {} envelopes", journal.len());
     let office = local.system_folder(&local.gateways[0].id, &to);
-    let delivered = reconcile::settle(&office, &journal, Duration::from_secs(40)).await.unwrap();
+    let delivered = reconcile::settle(&office, &journal, PATIENCE).await.unwrap();
     let difference = reconcile::reconcile(local, &from, &journal, &delivered).await.unwrap();
     eprintln!("{kills} kills, {} acknowledged, {} delivered", journal.len(), delivered.len());
     assert!(difference.is_nothing(), "{difference:#?}");
