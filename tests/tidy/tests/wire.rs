@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
 use prost_types::{
-    DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet, ServiceDescriptorProto,
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet,
+    ServiceDescriptorProto,
 };
 use tests_tidy::settle;
 
@@ -51,7 +52,13 @@ fn messages_and_fields_are_named_by_the_rules() {
             for field in &message.field {
                 check_case(field.name(), is_snake, "lower_snake_case", &mut complaints);
             }
-            for choice in &message.oneof_decl {
+            // `optional` makes a choice of one field, which the compiler names.
+            let is_optional = |number: usize| {
+                let of_it = |field: &&FieldDescriptorProto| field.oneof_index == i32::try_from(number).ok();
+                message.field.iter().filter(of_it).all(|field| field.proto3_optional())
+            };
+            let choices = message.oneof_decl.iter().enumerate().filter(|(number, _)| !is_optional(*number));
+            for (_, choice) in choices {
                 check_case(choice.name(), is_snake, "lower_snake_case", &mut complaints);
             }
         }
