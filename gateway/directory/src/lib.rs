@@ -17,7 +17,7 @@ mod wire;
 pub use diff::{Change, Difference, FieldDifference, Noun, diff};
 pub use fault::{Fault, FaultKind};
 pub use issue::{cosign, issue, sign};
-pub use open::{Expiry, Opened, Replacement, check_cosigned, open, open_with};
+pub use open::{Expiry, Opened, Replacement, open, open_with};
 pub use show::{CalendarSummary, Summary, summarize};
 pub use source::Source;
 

@@ -33,6 +33,8 @@ pub struct Opened {
     pub digest: Digest,
     /// Whether its time was over when it was opened.
     pub expired: bool,
+    /// Who signed it, the authority and perhaps others.
+    note: String,
 }
 
 /// What a newly opened directory is to the one in force.
@@ -76,29 +78,24 @@ pub fn open_with(bytes: &[u8], authority: &[VerifierKey], now: Timestamp, expiry
         return Err(Refusal::new(Reason::DirectoryExpired).at("expires_at").saw(content.expires_at.to_string()));
     }
     let directory = Directory::new(content).map_err(|faults| inconsistent(&faults))?;
-    Ok(Opened { directory, digest, expired })
-}
-
-/// Checks that a second person has signed a directory besides the authority, where anybody is named who has to. The bytes are those that
-/// [`open`] took.
-///
-/// # Errors
-/// `DIRECTORY_SIGNATURE_INVALID` when none of `cosigners` has signed; `DIRECTORY_MALFORMED`.
-pub fn check_cosigned(bytes: &[u8], cosigners: &[VerifierKey]) -> Result<(), Refusal> {
-    if cosigners.is_empty() {
-        return Ok(());
-    }
-    let signed = v1::SignedDirectory::decode(bytes).map_err(|_| malformed("is not a SignedDirectory"))?;
-    match note::open(&signed.note, cosigners) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let seen = format!("a second person has to sign it (lienthong directory cosign): {error}");
-            Err(Refusal::new(Reason::DirectorySignatureInvalid).at("note").saw(seen))
-        }
-    }
+    Ok(Opened { directory, digest, expired, note: signed.note })
 }
 
 impl Opened {
+    /// Checks that a second person has signed it besides the authority, where anybody is named who has to.
+    ///
+    /// # Errors
+    /// `DIRECTORY_SIGNATURE_INVALID` when none of `cosigners` has signed.
+    pub fn check_cosigned(&self, cosigners: &[VerifierKey]) -> Result<(), Refusal> {
+        if cosigners.is_empty() {
+            return Ok(());
+        }
+        note::open(&self.note, cosigners).map(drop).map_err(|error| {
+            let seen = format!("a second person has to sign it (lienthong directory cosign): {error}");
+            Refusal::new(Reason::DirectorySignatureInvalid).at("note").saw(seen)
+        })
+    }
+
     /// Whether this may take the place of `current`.
     ///
     /// # Errors

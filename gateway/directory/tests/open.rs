@@ -3,14 +3,14 @@
 
 mod pki;
 
-use gateway_directory::{Expiry, Replacement, Source, check_cosigned, cosign, issue, open, open_with, sign};
+use gateway_directory::{Expiry, Replacement, Source, cosign, issue, open, open_with, sign};
 use gateway_model::Digest;
 use gateway_model::agency::{Agency, Gateway};
 use gateway_model::calendar::Calendar;
 use gateway_model::day::Day;
 use gateway_model::directory::DirectoryContent;
 use gateway_model::id::{AgencyId, CalendarId, GatewayId};
-use gateway_model::note::NoteSigner;
+use gateway_model::note::{NoteSigner, VerifierKey};
 use gateway_model::procedure::{Limit, Procedure, ProcedureStep};
 use gateway_model::reason::Reason;
 use gateway_model::time::{Timestamp, Validity};
@@ -70,12 +70,14 @@ fn where_two_persons_are_asked_for_the_second_has_to_have_signed_too() {
     let (signer, second, other) = (authority("authority"), authority("binh"), authority("an"));
     let alone = sign(&content(), &signer);
     let both = cosign(&alone, &second).unwrap();
+    let keys = [signer.verifier().clone()];
+    let check_cosigned =
+        |bytes: &[u8], persons: &[VerifierKey]| open(bytes, &keys, LATER).unwrap().check_cosigned(persons);
     let persons = [other.verifier().clone(), second.verifier().clone()];
     assert_eq!(check_cosigned(&alone, &[]), Ok(()), "nobody is asked for");
     assert_eq!(check_cosigned(&alone, &persons).unwrap_err().reason, Reason::DirectorySignatureInvalid);
     assert_eq!(check_cosigned(&both, &persons), Ok(()));
     assert_eq!(check_cosigned(&both, &persons[..1]).unwrap_err().reason, Reason::DirectorySignatureInvalid);
-    let keys = [signer.verifier().clone()];
     assert_eq!(open(&both, &keys, LATER).unwrap().digest, open(&alone, &keys, LATER).unwrap().digest);
     assert_eq!(cosign(&both, &second).unwrap_err().reason, Reason::DirectorySignatureInvalid);
     assert_eq!(cosign(b"\xff", &second).unwrap_err().reason, Reason::DirectoryMalformed);

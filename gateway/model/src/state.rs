@@ -79,6 +79,37 @@ impl DeliveryState {
         }
     }
 
+    /// The gateway that has it, when the state names one.
+    pub fn next(&self) -> Option<&GatewayId> {
+        match self {
+            Self::Forwarded { next } => Some(next),
+            Self::Waiting { .. }
+            | Self::Delivered
+            | Self::Refused { .. }
+            | Self::Held { .. }
+            | Self::Expired
+            | Self::Returned => None,
+        }
+    }
+
+    /// Puts a state together from its facts, as stores keep them apart; `None` when one is missing. Facts that the status does not have are left out.
+    pub fn of(
+        status: DeliveryStatus,
+        reason: Option<Reason>,
+        next: Option<GatewayId>,
+        due: Option<Timestamp>,
+    ) -> Option<Self> {
+        Some(match status {
+            DeliveryStatus::Waiting => Self::Waiting { due: due?, reason },
+            DeliveryStatus::Forwarded => Self::Forwarded { next: next? },
+            DeliveryStatus::Delivered => Self::Delivered,
+            DeliveryStatus::Refused => Self::Refused { reason: reason? },
+            DeliveryStatus::Held => Self::Held { reason: reason? },
+            DeliveryStatus::Expired => Self::Expired,
+            DeliveryStatus::Returned => Self::Returned,
+        })
+    }
+
     /// The wake-up that the state implies.
     pub fn due(&self) -> Option<Timestamp> {
         match self {
@@ -99,6 +130,24 @@ impl DeliveryStatus {
             Self::Delivered | Self::Refused | Self::Expired | Self::Returned => true,
             Self::Waiting | Self::Forwarded | Self::Held => false,
         }
+    }
+
+    /// Number in stores, on disk and in the names of indexes: never given another meaning.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Waiting => 0,
+            Self::Forwarded => 1,
+            Self::Delivered => 2,
+            Self::Refused => 3,
+            Self::Held => 4,
+            Self::Expired => 5,
+            Self::Returned => 6,
+        }
+    }
+
+    /// Reads the number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.number() == number)
     }
 
     /// Name in logs, metrics and JSON.

@@ -346,7 +346,7 @@ fn tell(alarmed: &mut bool, result: Result<(), SourceError>) {
 /// Opens a directory, saying in one place by which authority, and who else has to have signed.
 pub(crate) fn open(bytes: &[u8], config: &Directory, now: Timestamp, expiry: Expiry) -> Result<Opened, Refusal> {
     let opened = gateway_directory::open_with(bytes, std::slice::from_ref(&config.authority), now, expiry)?;
-    gateway_directory::check_cosigned(bytes, &config.cosigners)?;
+    opened.check_cosigned(&config.cosigners)?;
     Ok(opened)
 }
 

@@ -57,7 +57,7 @@ fn bring_back_lane(
     wake: impl Fn(i64) -> Result<(), Failure>,
 ) -> Result<usize, Failure> {
     let mut far = connection.prepare(far)?;
-    let (waiting, limit) = (rows::status_code(DeliveryStatus::Waiting), i64::try_from(ROWS_MAX).unwrap_or(i64::MAX));
+    let (waiting, limit) = (i64::from(DeliveryStatus::Waiting.number()), i64::try_from(ROWS_MAX).unwrap_or(i64::MAX));
     let (mut last, mut count) = ((latest.micros(), i64::MAX), 0);
     loop {
         let found = far.query_map([lane, last.0, last.1, waiting, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -23,14 +23,6 @@ pub(crate) const DELIVERY_COLUMNS: &str =
     "delivery.key, delivery.id, delivery.named, delivery.serving, delivery.lane, delivery.status,
     delivery.reason, delivery.next, delivery.wake, delivery.attempts, delivery.since, delivery.sum, lane.name";
 
-const KINDS: [ContentKind; 6] = [
-    ContentKind::Document,
-    ContentKind::Dossier,
-    ContentKind::Status,
-    ContentKind::ChangeRequest,
-    ContentKind::ChangeAnswer,
-    ContentKind::Opaque,
-];
 const PART_BYTES: usize = 40;
 
 /// A delivery as it stands in the database.
@@ -125,7 +117,7 @@ pub(crate) fn read_envelope(row: &Row<'_>) -> Result<EnvelopeRow, Failure> {
         received_at: Timestamp::from_micros(row.get(4)?),
         expires_at: Timestamp::from_micros(row.get(5)?),
         priority: Priority::from_rank(row.get(6)?).ok_or_else(damaged)?,
-        kind: KINDS.into_iter().find(|known| known.as_str() == kind).ok_or_else(damaged)?,
+        kind: ContentKind::parse(kind).ok_or_else(damaged)?,
         file_code: row.get(8)?,
         subject: row.get(9)?,
         code: row.get(10)?,
@@ -336,16 +328,7 @@ fn delivery_sum(kept: &Kept) -> Sum {
 }
 
 fn encode_state(state: &DeliveryState) -> (i64, Option<&'static str>, Option<&str>) {
-    let next = match state {
-        DeliveryState::Forwarded { next } => Some(next.as_str()),
-        DeliveryState::Waiting { .. }
-        | DeliveryState::Delivered
-        | DeliveryState::Refused { .. }
-        | DeliveryState::Held { .. }
-        | DeliveryState::Expired
-        | DeliveryState::Returned => None,
-    };
-    (status_code(state.status()), state.reason().map(Reason::code), next)
+    (state.status().number().into(), state.reason().map(Reason::code), state.next().map(GatewayId::as_str))
 }
 
 fn decode_state(
@@ -358,29 +341,8 @@ fn decode_state(
         Some(code) => Some(Reason::parse(code)?),
         None => None,
     };
-    let status = DeliveryStatus::ALL.into_iter().find(|known| status_code(*known) == status)?;
-    Some(match status {
-        DeliveryStatus::Waiting => DeliveryState::Waiting { due: wake?, reason },
-        DeliveryStatus::Forwarded => DeliveryState::Forwarded { next: GatewayId::parse(next?).ok()? },
-        DeliveryStatus::Delivered => DeliveryState::Delivered,
-        DeliveryStatus::Refused => DeliveryState::Refused { reason: reason? },
-        DeliveryStatus::Held => DeliveryState::Held { reason: reason? },
-        DeliveryStatus::Expired => DeliveryState::Expired,
-        DeliveryStatus::Returned => DeliveryState::Returned,
-    })
-}
-
-/// Numbers on disk: never given another meaning. The index `delivery_rare` names them.
-pub(crate) fn status_code(status: DeliveryStatus) -> i64 {
-    match status {
-        DeliveryStatus::Waiting => 0,
-        DeliveryStatus::Forwarded => 1,
-        DeliveryStatus::Delivered => 2,
-        DeliveryStatus::Refused => 3,
-        DeliveryStatus::Held => 4,
-        DeliveryStatus::Expired => 5,
-        DeliveryStatus::Returned => 6,
-    }
+    let next = next.map(GatewayId::parse).transpose().ok()?;
+    DeliveryState::of(DeliveryStatus::from_number(u8::try_from(status).ok()?)?, reason, next, wake)
 }
 
 fn encode_hops(hops: &[GatewayId]) -> String {

@@ -25,7 +25,7 @@ use crate::keys::{
 };
 use crate::plan::{Plan, word};
 use crate::queue::Step;
-use crate::rows::{Event, Leaf, WayBack, status_code};
+use crate::rows::{Event, Leaf, WayBack};
 use crate::view::View;
 
 pub(crate) use keep::decode_mark;
@@ -197,8 +197,8 @@ impl<'a> Batch<'a> {
         self.plan.wake(self.keys, &lane, item.clone(), wake);
         self.plan.unset(self.keys.one("leases"), item);
         if before != after {
-            self.plan.take(self.keys.status(status_code(before)), place.newest_first());
-            self.plan.put(self.keys.status(status_code(after)), 0, place.newest_first());
+            self.plan.take(self.keys.status(before.number()), place.newest_first());
+            self.plan.put(self.keys.status(after.number()), 0, place.newest_first());
             self.view.head.count_out(before);
             self.view.head.count_in(after);
         }

@@ -15,7 +15,6 @@ use crate::failure::Failure;
 use crate::keys::{Keys, Place};
 use crate::link::{Link, Way};
 use crate::read;
-use crate::rows::status_code;
 
 /// Rows that one page looks at.
 const ROWS_LOOKED_AT_MAX: usize = 50_000;
@@ -105,7 +104,7 @@ async fn of_statuses(
     let from = after.map_or_else(|| "-".into(), |place| [b"(", &place.newest_first()[..]].concat());
     let mut questions = Pipeline::new();
     for status in statuses {
-        let question = questions.cmd("ZRANGEBYLEX").arg(&keys.status(status_code(*status))[..]);
+        let question = questions.cmd("ZRANGEBYLEX").arg(&keys.status(status.number())[..]);
         question.arg(&from).arg("+").arg("LIMIT").arg(0).arg(ROWS_IN_A_QUESTION);
     }
     let mut places = Vec::new();

@@ -12,15 +12,6 @@ use gateway_store::rows::{DeliveryRow, EnvelopeRow, EnvelopeSeq};
 use crate::codec::{Damaged, Decoder, Encoder};
 use crate::keys::{BodyId, Place};
 
-const KINDS: [ContentKind; 6] = [
-    ContentKind::Document,
-    ContentKind::Dossier,
-    ContentKind::Status,
-    ContentKind::ChangeRequest,
-    ContentKind::ChangeAnswer,
-    ContentKind::Opaque,
-];
-
 /// What of an envelope changes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct EnvelopeState {
@@ -115,7 +106,7 @@ pub(crate) fn decode_envelope(row: &[u8]) -> Result<EnvelopeRow, Damaged> {
         received_at: Timestamp::from_micros(read.signed()?),
         expires_at: Timestamp::from_micros(read.signed()?),
         priority: priority(&mut read)?,
-        kind: read.parsed(|text| KINDS.into_iter().find(|known| known.as_str() == text))?,
+        kind: read.parsed(ContentKind::parse)?,
         file_code: read.text()?.to_owned(),
         subject: read.text()?.to_owned(),
         code: read.text()?.to_owned(),
@@ -137,15 +128,6 @@ pub(crate) fn decode_envelope(row: &[u8]) -> Result<EnvelopeRow, Damaged> {
 
 /// Writes a delivery.
 pub(crate) fn encode_delivery(place: Place, row: &DeliveryRow) -> Bytes {
-    let next = match &row.state {
-        DeliveryState::Forwarded { next } => Some(next.as_str()),
-        DeliveryState::Waiting { .. }
-        | DeliveryState::Delivered
-        | DeliveryState::Refused { .. }
-        | DeliveryState::Held { .. }
-        | DeliveryState::Expired
-        | DeliveryState::Returned => None,
-    };
     Encoder::new("delivery")
         .number(place.envelope)
         .number(place.place.into())
@@ -153,9 +135,9 @@ pub(crate) fn encode_delivery(place: Place, row: &DeliveryRow) -> Bytes {
         .text(row.recipient.named.as_str())
         .text(row.recipient.serving.as_str())
         .text(row.lane.as_str())
-        .byte(status_code(row.state.status()))
+        .byte(row.state.status().number())
         .optional(row.state.reason(), |encoder, reason| encoder.text(reason.code()))
-        .optional(next, Encoder::text)
+        .optional(row.state.next(), |encoder, next| encoder.text(next.as_str()))
         .optional(row.wake.map(Timestamp::micros), Encoder::signed)
         .number(row.attempts.into())
         .signed(row.since.micros())
@@ -175,40 +157,10 @@ pub(crate) fn decode_delivery(place: Place, row: &[u8]) -> Result<DeliveryRow, D
     let reason = read.optional(|read| read.parsed(Reason::parse))?;
     let next = read.optional(gateway)?;
     let wake = read.optional(Decoder::signed)?.map(Timestamp::from_micros);
-    let state = decode_state(status, reason, next, wake).ok_or_else(|| read.damaged())?;
+    let state = DeliveryStatus::from_number(status).and_then(|status| DeliveryState::of(status, reason, next, wake));
+    let state = state.ok_or_else(|| read.damaged())?;
     let (attempts, since) = (read.small()?, Timestamp::from_micros(read.signed()?));
     read.end(DeliveryRow { id, envelope: EnvelopeSeq(place.envelope), recipient, lane, state, wake, attempts, since })
-}
-
-fn decode_state(
-    status: u8,
-    reason: Option<Reason>,
-    next: Option<GatewayId>,
-    wake: Option<Timestamp>,
-) -> Option<DeliveryState> {
-    let status = DeliveryStatus::ALL.into_iter().find(|known| status_code(*known) == status)?;
-    Some(match status {
-        DeliveryStatus::Waiting => DeliveryState::Waiting { due: wake?, reason },
-        DeliveryStatus::Forwarded => DeliveryState::Forwarded { next: next? },
-        DeliveryStatus::Delivered => DeliveryState::Delivered,
-        DeliveryStatus::Refused => DeliveryState::Refused { reason: reason? },
-        DeliveryStatus::Held => DeliveryState::Held { reason: reason? },
-        DeliveryStatus::Expired => DeliveryState::Expired,
-        DeliveryStatus::Returned => DeliveryState::Returned,
-    })
-}
-
-/// Numbers on disk, in rows and in the names of the indexes: never given another meaning.
-pub(crate) fn status_code(status: DeliveryStatus) -> u8 {
-    match status {
-        DeliveryStatus::Waiting => 0,
-        DeliveryStatus::Forwarded => 1,
-        DeliveryStatus::Delivered => 2,
-        DeliveryStatus::Refused => 3,
-        DeliveryStatus::Held => 4,
-        DeliveryStatus::Expired => 5,
-        DeliveryStatus::Returned => 6,
-    }
 }
 
 impl EnvelopeState {

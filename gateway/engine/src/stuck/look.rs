@@ -14,10 +14,11 @@ use gateway_store::query::Query;
 use gateway_store::rows::DeliverySummary;
 use gateway_verify::Snapshot;
 
-use super::{Board, GROUPS_MAX, GroupKey, LevelBacklog, SAMPLE_MAX, StuckGroup, owner};
+use super::{Board, GROUPS_MAX, GroupKey, LevelBacklog, SAMPLE_MAX, StuckGroup};
 use crate::Core;
 use crate::gate::ClosedGate;
 use crate::lane::{Destination, Party, Place};
+use crate::stuck::owner::Owners;
 
 /// Rows read of all lanes in trouble together.
 const ROWS_MAX: usize = 10_000;
@@ -58,6 +59,7 @@ struct Look<'a> {
     groups: BTreeMap<GroupKey, StuckGroup>,
     /// The agency that runs this gateway.
     ours: Option<AgencyId>,
+    owners: Owners,
     /// Rows that may still be read.
     rows_left: usize,
     /// Deliveries that wait, by level.
@@ -77,7 +79,8 @@ impl<'a> Look<'a> {
     fn begin(engine: &'a Core) -> Self {
         let closed = engine.gates().closed().into_iter().map(|gate| (gate.party.clone(), gate)).collect();
         let snapshot = engine.trust.current();
-        let ours = snapshot.as_ref().and_then(|snapshot| owner::of_gateway(snapshot.directory(), &engine.gateway));
+        let mut owners = Owners::default();
+        let ours = snapshot.as_ref().and_then(|snapshot| owners.of(snapshot.directory(), &engine.gateway));
         let now = engine.clock.now();
         Self {
             engine,
@@ -86,6 +89,7 @@ impl<'a> Look<'a> {
             now,
             groups: BTreeMap::new(),
             ours,
+            owners,
             rows_left: ROWS_MAX,
             backlog: BTreeMap::new(),
         }
@@ -94,10 +98,10 @@ impl<'a> Look<'a> {
     /// What has a wake-up.
     async fn waiting(&mut self) -> Result<(), StoreError> {
         let loads = self.engine.store.lane_loads().await?;
-        self.levels(&loads);
         let (mut blocked, mut open) = (Vec::new(), Vec::new());
         for load in loads {
             let Some(place) = Place::of(&load.lane) else { continue };
+            self.count_level(&place.destination, load.rows);
             match self.blocked(&place.destination) {
                 Some(why) => blocked.push((load, why)),
                 None if matches!(place.destination, Destination::Agency(_) | Destination::Gateway(_)) => {
@@ -124,17 +128,15 @@ impl<'a> Look<'a> {
     }
 
     /// Counts what waits by the level that it goes to.
-    fn levels(&mut self, loads: &[LaneLoad]) {
+    fn count_level(&mut self, destination: &Destination, rows: u64) {
         let Some(directory) = self.snapshot.as_ref().map(|snapshot| snapshot.directory()) else { return };
-        for load in loads {
-            let agency = match Place::of(&load.lane).map(|place| place.destination) {
-                Some(Destination::Agency(agency)) => Some(agency),
-                Some(Destination::Gateway(gateway)) => owner::of_gateway(directory, &gateway),
-                Some(Destination::Awaiting(_) | Destination::Nowhere | Destination::Receipts(_)) | None => continue,
-            };
-            let level = agency.and_then(|agency| directory.agency(&agency)).map(|agency| agency.level.clone());
-            *self.backlog.entry(level.unwrap_or_default()).or_default() += load.rows;
-        }
+        let agency = match destination {
+            Destination::Agency(agency) => Some(agency.clone()),
+            Destination::Gateway(gateway) => self.owners.of(directory, gateway),
+            Destination::Awaiting(_) | Destination::Nowhere | Destination::Receipts(_) => return,
+        };
+        let level = agency.and_then(|agency| directory.agency(&agency)).map(|agency| agency.level.clone());
+        *self.backlog.entry(level.unwrap_or_default()).or_default() += rows;
     }
 
     async fn read(&mut self, load: &LaneLoad, limit: usize) -> Result<Vec<DeliverySummary>, StoreError> {
@@ -144,7 +146,7 @@ impl<'a> Look<'a> {
     }
 
     /// Why nothing goes to a destination, when that needs a person.
-    fn blocked(&self, destination: &Destination) -> Option<Blocked> {
+    fn blocked(&mut self, destination: &Destination) -> Option<Blocked> {
         if let Some((subject, pause)) = self.engine.pauses.before(self.engine, destination) {
             let detail = format!("{}: {}", pause.operator, pause.note);
             let (cause, reason) = (Cause::Paused, Reason::DestinationPaused);
@@ -266,10 +268,10 @@ impl<'a> Look<'a> {
     }
 
     /// The agency behind a party.
-    fn behind(&self, party: &Party) -> Option<AgencyId> {
+    fn behind(&mut self, party: &Party) -> Option<AgencyId> {
         match party {
             Party::Agency(agency) => Some(agency.clone()),
-            Party::Gateway(gateway) => owner::of_gateway(self.snapshot.as_ref()?.directory(), gateway),
+            Party::Gateway(gateway) => self.owners.of(self.snapshot.as_ref()?.directory(), gateway),
         }
     }
 

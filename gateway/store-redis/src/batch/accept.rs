@@ -12,7 +12,7 @@ use crate::codec::sum;
 use crate::failure::Failure;
 use crate::keys::{PLACES_MAX, Place, seq_text};
 use crate::plan::word;
-use crate::rows::{EnvelopeState, Known, encode_envelope, status_code};
+use crate::rows::{EnvelopeState, Known, encode_envelope};
 use crate::view::{Viewed, ViewedDelivery};
 
 impl Batch<'_> {
@@ -96,7 +96,7 @@ impl Batch<'_> {
             open += u32::from(!status.is_final());
             self.view.head.count_in(status);
             self.plan.set(self.keys.one("dids"), delivery.id.0.to_vec(), place.location());
-            self.plan.put(self.keys.status(status_code(status)), 0, place.newest_first());
+            self.plan.put(self.keys.status(status.number()), 0, place.newest_first());
             if wake.is_some() {
                 self.plan.wake(self.keys, &delivery.lane, place.item(), wake);
             }
