@@ -9,7 +9,6 @@ use std::time::Duration;
 use adapters_sdk::AdapterError;
 use gateway_model::limits;
 
-use crate::deliver;
 use adapters_sdk::disk;
 
 /// Names that the watched folder cannot have.
@@ -37,10 +36,12 @@ pub(crate) struct Layout {
     pub sealed: PathBuf,
     /// Moves that have begun.
     pub moving: PathBuf,
+    /// Locked by the process that serves the folder.
+    pub served: PathBuf,
 }
 
 impl Layout {
-    /// Makes the folders, finishes what an earlier process noted, clears the rest of the working folder.
+    /// Makes the folders.
     pub(crate) fn open(root: &Path) -> Result<Self, AdapterError> {
         let own = root.join(".lienthong");
         let layout = Self {
@@ -52,6 +53,7 @@ impl Layout {
             taken: own.join("taken"),
             sealed: own.join("sealed"),
             moving: own.join("moving"),
+            served: own.join("served"),
         };
         // The adapter's own notes are nobody else's to read; who reads deliveries is for the department's group and umask to say.
         fs::create_dir_all(root).map_err(disk::at(root))?;
@@ -62,7 +64,6 @@ impl Layout {
         for folder in [&own, root] {
             disk::sync_folder(folder)?;
         }
-        deliver::finish_drafts(&layout)?;
         Ok(layout)
     }
 

@@ -11,15 +11,18 @@
 //! <path>/.lienthong/               the adapter's own: work at hand, what was taken, seals made and moves begun
 //! ```
 //!
+//! One process serves a folder at a time ([`adapters_sdk::alone`]): of several nodes with the same shared folder, the others stand by.
+//!
 //! The rooms are those of every adapter: [`config`] reads and checks, `deliver` hands over, `door` brings in; health is here.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use adapters_sdk::alone::Alone;
 use adapters_sdk::disk;
 use adapters_sdk::seal::config::SealConfig;
 use adapters_sdk::{
-    Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, Door, Health, Outcome, PrepareContext, Prepared,
+    Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, Door, Health, Outcome, PrepareContext, Prepared, Room,
 };
 use async_trait::async_trait;
 
@@ -74,16 +77,36 @@ impl Prepared for PreparedFolder {
 /// A drop folder at work.
 struct Folder {
     layout: Arc<Layout>,
+    alone: Arc<Alone>,
     incoming: Incoming,
     outbox: Option<tokio::sync::Mutex<Outbox>>,
 }
 
 impl Folder {
-    /// Makes the sub-folders, clears what broken attempts left, and reads the key.
+    /// Makes the sub-folders, reads the key, and begins to serve unless another process does.
     fn open(config: Config) -> Result<Self, AdapterError> {
         let layout = Arc::new(Layout::open(&config.path)?);
+        let alone = Arc::new(Alone::at(layout.served.clone()));
+        alone.begin(|| deliver::finish_drafts(&layout))?;
         let outbox = config.outgoing.map(|outgoing| Outbox::open(&layout, outgoing)).transpose()?;
-        Ok(Self { incoming: Incoming::new(layout.clone()), layout, outbox: outbox.map(tokio::sync::Mutex::new) })
+        let incoming = Incoming::new(layout.clone());
+        Ok(Self { incoming, layout, alone, outbox: outbox.map(tokio::sync::Mutex::new) })
+    }
+
+    /// Serves the other direction, once it is this process's to serve.
+    async fn serve(&self, door: &dyn Door) -> Result<(), AdapterError> {
+        let layout = self.layout.clone();
+        tokio::select! {
+            () = door.closed() => return Ok(()),
+            begun = self.alone.wait(move || deliver::finish_drafts(&layout)) => begun?,
+        }
+        match &self.outbox {
+            Some(outbox) => outbox.lock().await.serve(door).await,
+            None => {
+                door.closed().await;
+                Ok(())
+            }
+        }
     }
 }
 
@@ -101,22 +124,21 @@ impl Adapter for Folder {
         }
     }
 
+    fn room_together(&self) -> Room {
+        self.alone.room()
+    }
+
+    async fn room_changed(&self) {
+        self.alone.began().await;
+    }
+
     fn quarantine(&self) -> Option<PathBuf> {
         self.outbox.as_ref().map(|_| self.layout.refused.clone())
     }
 
     async fn receive(&self, door: Arc<dyn Door>) -> Result<(), AdapterError> {
-        let served = async {
-            match &self.outbox {
-                Some(outbox) => outbox.lock().await.serve(door.as_ref()).await,
-                None => {
-                    door.closed().await;
-                    Ok(())
-                }
-            }
-        };
         tokio::select! {
-            served = served => served,
+            served = self.serve(door.as_ref()) => served,
             never = self.layout.forget() => match never {},
         }
     }

@@ -21,6 +21,7 @@ use tokio::io::AsyncRead;
 
 pub use crate::lease::{Absence, LeaseHold, LeaseLost, Room, Settled};
 
+pub mod alone;
 pub mod disk;
 pub mod forget;
 pub mod lease;

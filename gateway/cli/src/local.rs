@@ -18,6 +18,8 @@ use crate::connect::Profile;
 use crate::errln;
 use crate::trusted;
 
+pub mod redis;
+
 /// The name of the directory file, in the federation's folder.
 pub const DIRECTORY_FILE: &str = "directory.bin";
 
@@ -200,6 +202,38 @@ impl Local {
         text
     }
 
+    /// Lays out one more node of a gateway, beside those that are there: it shares their configuration and has ports and a folder of its own.
+    /// Gives its number. The store that they share is the caller's to name in the environment of each.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn add_node(&mut self, of: usize, name: &str) -> anyhow::Result<usize> {
+        let ports = free_ports(PORTS)?;
+        let &[port, admin_port, console_port] = ports.as_slice() else { anyhow::bail!("no free ports") };
+        let (first, node) = (&self.gateways[of], format!("{}-{name}", self.gateways[of].id));
+        let store = self.folder.join("stores").join(&node);
+        let own = [
+            ("LIENTHONG_LISTEN__DOORS", format!("127.0.0.1:{port}")),
+            ("LIENTHONG_LISTEN__ADMIN", format!("127.0.0.1:{admin_port}")),
+            ("LIENTHONG_CONSOLE__LISTEN", format!("127.0.0.1:{console_port}")),
+            ("LIENTHONG_STORE__PATH", store.display().to_string()),
+            ("LIENTHONG_REDIS__NODE", name.to_owned()),
+        ];
+        let added = LocalGateway {
+            id: first.id.clone(),
+            config: first.config.clone(),
+            store,
+            log: self.folder.join(format!("{node}.log")),
+            port,
+            admin_port,
+            console_port,
+            environment: own.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+            child: None,
+        };
+        self.gateways.push(added);
+        Ok(self.gateways.len() - 1)
+    }
+
     /// Starts every gateway and waits until each serves.
     ///
     /// # Errors
@@ -279,6 +313,18 @@ impl Local {
                 tail(&self.gateways[number].log)
             );
         }
+        Ok(())
+    }
+
+    /// Stops the process of a gateway in its tracks, as an overloaded machine does, or lets it go on.
+    ///
+    /// # Errors
+    /// When it does not run, or the signal cannot be sent.
+    pub fn freeze(&self, number: usize, frozen: bool) -> anyhow::Result<()> {
+        let process = self.process(number).context("it does not run")?;
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let status = Command::new("kill").arg(signal).arg(process.to_string()).status()?;
+        anyhow::ensure!(status.success(), "cannot signal {}", self.gateways[number].id);
         Ok(())
     }
 
@@ -364,7 +410,8 @@ pub fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
     held.iter().map(|listener| listener.local_addr().map(|address| address.port())).collect()
 }
 
-async fn is_ready(port: u16) -> bool {
+/// Whether the gateway whose admin door has this port answers its readiness check within a second.
+pub async fn is_ready(port: u16) -> bool {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let ask = async {
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;

@@ -55,6 +55,8 @@ pub(crate) struct IncidentBook(Mutex<Book>);
 
 #[derive(Debug, Default)]
 struct Book {
+    /// Whether this node opens and closes incidents; another one only shows them.
+    leads: bool,
     open: BTreeMap<GroupKey, Open>,
     /// By when they began.
     ended: BTreeMap<(Timestamp, String), Incident>,
@@ -67,10 +69,11 @@ struct Open {
 }
 
 impl IncidentBook {
-    /// Reads what was open, and what has ended, from the marks.
+    /// Reads what is open, and what has ended, from the marks.
     pub(crate) async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
         let marks = store.marks(MARKS, INCIDENTS_MAX * 2).await?;
         let mut book = self.book();
+        *book = Book { leads: book.leads, ..Book::default() };
         for (name, value) in marks {
             let Some(incident) = Incident::decode(&value) else {
                 tracing::error!(name, "an incident cannot be read; it is forgotten");
@@ -82,6 +85,17 @@ impl IncidentBook {
             }
         }
         Ok(())
+    }
+
+    /// Whether this node opens and closes incidents.
+    pub(crate) fn leads(&self) -> bool {
+        self.book().leads
+    }
+
+    /// Takes or leaves that; tells whether it has just been taken.
+    pub(crate) fn lead(&self, leads: bool) -> bool {
+        let led = std::mem::replace(&mut self.book().leads, leads);
+        leads && !led
     }
 
     /// Takes in a look: what began and what ended, once each. What was given as an alarm is a mark already.
@@ -316,6 +330,7 @@ mod tests {
     #[test]
     fn an_alarm_waits_for_each_channel_until_it_is_told_there_and_the_beginning_comes_first() {
         let kept = IncidentBook::default();
+        assert!(kept.lead(true) && !kept.lead(true), "taken once");
         let next = |channel: &str| kept.waiting(channel).map(|alarm| alarm.is_end);
         let channels = ["webhook", "mail"];
         kept.book().turn(&board(0, &["a"]), at(0), &channels);

@@ -19,6 +19,7 @@ pub mod incident;
 pub mod lane;
 mod leased;
 pub mod metrics;
+mod nodes;
 pub mod operate;
 pub mod pace;
 pub mod pause;
@@ -194,7 +195,7 @@ impl Engine {
         let settings = parts.settings;
         let started_at = parts.clock.now();
         let core = Core {
-            quotas: QuotaBook::new(settings.quotas, parts.clock.clone()),
+            quotas: QuotaBook::new(settings.quotas, parts.clock.clone(), parts.store.node().is_some()),
             events: Events::new(),
             refusals: Refusals::default(),
             submissions: Arc::new(Semaphore::new(settings.submissions_max)),
@@ -261,7 +262,8 @@ impl Engine {
             tracing::error!(%error, "pauses and plans cannot be read yet");
         }
         let watch = stuck::watch::run(&self.core, shutdown.clone());
-        tokio::join!(worker.run(shutdown.clone()), sweep::run(&self.core, shutdown.clone()), watch, doors);
+        let nodes = nodes::follow(&self.core, shutdown.clone());
+        tokio::join!(worker.run(shutdown.clone()), sweep::run(&self.core, shutdown.clone()), watch, nodes, doors);
         // Plans that were being carried out end when the gateway drains.
         self.core.tasks.close();
         self.core.tasks.wait().await;

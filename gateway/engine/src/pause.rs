@@ -41,7 +41,14 @@ pub struct Pause {
 
 /// The pauses in force.
 #[derive(Debug, Default)]
-pub(crate) struct Pauses(Mutex<HashMap<Pausable, Pause>>);
+pub(crate) struct Pauses(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    pauses: HashMap<Pausable, Pause>,
+    /// How often this node has changed them: what was read before a change does not undo it.
+    changes: u64,
+}
 
 impl Pausable {
     /// Reads `gateway:<id>`, `agency:<id>` or `adapter:<name>`.
@@ -75,7 +82,7 @@ impl std::fmt::Display for Pausable {
 impl Pauses {
     /// Reads what is in force; another node of the same store may have changed it.
     pub(crate) async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let mut pauses = HashMap::new();
+        let (mut pauses, changes) = (HashMap::new(), self.known().changes);
         for (name, value) in store.marks(MARKS, PAUSES_MAX).await? {
             let subject = name.strip_prefix(MARKS).and_then(|name| Pausable::parse(name).ok());
             let (Some(subject), Ok(act)) = (subject, Act::decode(&value)) else {
@@ -84,18 +91,22 @@ impl Pauses {
             };
             pauses.insert(subject, Pause { operator: act.operator, note: act.note, since: act.at });
         }
-        *self.all() = pauses;
+        let mut known = self.known();
+        if known.changes == changes {
+            known.pauses = pauses;
+        }
         Ok(())
     }
 
     /// The pause of one subject itself.
     pub(crate) fn of(&self, subject: &Pausable) -> Option<Pause> {
-        self.all().get(subject).cloned()
+        self.known().pauses.get(subject).cloned()
     }
 
     /// Why nothing goes to a destination: its own pause, or that of its adapter.
     pub(crate) fn before(&self, engine: &Core, destination: &Destination) -> Option<(Pausable, Pause)> {
-        let all = self.all();
+        let known = self.known();
+        let all = &known.pauses;
         if all.is_empty() {
             return None;
         }
@@ -108,7 +119,17 @@ impl Pauses {
         subjects.into_iter().find_map(|subject| all.get(&subject).map(|pause| (subject.clone(), pause.clone())))
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Pausable, Pause>> {
+    /// A change of this node has been kept.
+    fn learn(&self, subject: &Pausable, pause: Option<Pause>) {
+        let mut known = self.known();
+        known.changes += 1;
+        match pause {
+            Some(pause) => known.pauses.insert(subject.clone(), pause),
+            None => known.pauses.remove(subject),
+        };
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,10 +151,7 @@ impl Core {
         };
         let value = pause.as_ref().map(|_| leaf.clone());
         self.store.mark(Mark { name: format!("{MARKS}{subject}"), value, leaf: Some(leaf) }).await?;
-        match &pause {
-            Some(pause) => self.pauses.all().insert(subject.clone(), pause.clone()),
-            None => self.pauses.all().remove(subject),
-        };
+        self.pauses.learn(subject, pause.clone());
         Ok(pause)
     }
 
@@ -165,6 +183,9 @@ impl Operate {
     /// [`Reason::StoreUnavailable`].
     pub async fn resume(&self, subject: &Pausable, operator: &OperatorId, note: &str) -> Result<(), Refusal> {
         check_note(note)?;
+        // Another node may have paused it a moment ago.
+        let engine = self.engine();
+        engine.pauses.load(engine.store.as_ref()).await.map_err(|error| store_refusal(engine, &error))?;
         if self.paused(subject).is_none() {
             return Err(Refusal::new(Reason::StateNotAllowed).at("destination").saw(subject.to_string()));
         }

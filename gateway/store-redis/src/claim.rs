@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use gateway_model::Timestamp;
@@ -18,7 +19,7 @@ use crate::keys::{Keys, Place, read_return, read_seq};
 use crate::link::{Link, Way};
 use crate::read;
 use crate::rows::{EnvelopeState, WayBack, decode_delivery, decode_envelope};
-use crate::script::{CLAIM, EXTEND};
+use crate::script::{CLAIM, DUTY, EXTEND};
 
 /// Lanes whose loads are asked for at once.
 const LANES_IN_A_QUESTION: usize = 1_000;
@@ -66,6 +67,13 @@ pub(crate) async fn extend(link: &Link, keys: &Keys, leases: &[Lease], until: Ti
         Value::Int(1) => Ok(()),
         _ => Err(Conflict::Stale.into()),
     }
+}
+
+/// Takes a duty, or keeps it; tells whether the node has it.
+pub(crate) async fn duty(link: &Link, keys: &Keys, node: &str, name: &str, span: Duration) -> Result<bool, Failure> {
+    let mut call = DUTY.call(&keys.one(&format!("duty:{name}")));
+    call.arg(node).arg(u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1));
+    Ok(link.run(Way::Read, &DUTY, &call).await? == Value::Int(1))
 }
 
 /// Lanes that have work due, the longest due first.

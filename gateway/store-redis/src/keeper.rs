@@ -99,7 +99,7 @@ impl Keeper {
 }
 
 /// Why a Redis cannot be used, in words.
-pub(crate) fn tell(unusable: &Unusable) -> String {
+fn tell(unusable: &Unusable) -> String {
     match unusable {
         Unusable::Unfit(address, unfit) if address.is_empty() => unfit.to_string(),
         Unusable::Unfit(address, unfit) => format!("{address}: {unfit}"),

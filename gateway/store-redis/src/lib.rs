@@ -22,6 +22,8 @@
 //! | `parts` | hash | digest of a part → how many kept bodies name it |
 //! | `marks`, `marknames` | hash, sorted set | what operators have decided |
 //! | `nodes` | hash | node → nonce of its last commit |
+//! | `duty:<name>` | string with an end | the node that has a duty which one node has at a time |
+//! | `uses` | stream | what nodes have let in on shared quotas |
 //! | `boots` | string | how often the store was opened, by any node |
 //! | `prefix:body:gateway:<boot>:<n>` | string | one body, under a name that is never given twice |
 //!
@@ -65,6 +67,7 @@ mod rows;
 mod script;
 mod shared;
 mod store;
+mod uses;
 mod view;
 mod writer;
 

@@ -5,7 +5,7 @@
 //! writer starts; wake-ups that a clock which ran ahead has set are brought back. Only then the store is there for others.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway_evidence::{Checkpoint, Log};
 use gateway_model::Timestamp;
@@ -21,7 +21,7 @@ use crate::connection::Connector;
 use crate::failure::Failure;
 use crate::fitness::{Demands, Unusable};
 use crate::head::{FORMAT, Head};
-use crate::keeper::{Keeper, tell};
+use crate::keeper::Keeper;
 use crate::keys::{Keys, Place, read_return};
 use crate::link::{Link, Way};
 use crate::options::{Durability, OpenError, OpenOptions};
@@ -36,31 +36,27 @@ use crate::writer::Writer;
 const FAR_ITEMS_IN_A_STEP: usize = 1_024;
 /// The longest that a batch is tried again because other nodes came first.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts to open.
+const PAUSE_AT_START: Duration = Duration::from_millis(500);
 
 pub(crate) async fn open(options: OpenOptions) -> Result<RedisStore, OpenError> {
     check_names(&options)?;
-    let origin = options.signer.verifier().name().to_owned();
-    let keys = Keys::new(&options.prefix, &origin);
-    let connector = Connector::new(options.server.clone(), options.answer_timeout)?;
-    let name = connector.name();
-    if options.durability == Durability::WaivedForTrials {
-        tracing::error!(redis = %name, "durability is waived: what is accepted can be lost; this is for trials only");
-    }
-    let demands = Demands { durability: options.durability, free_bytes_min: options.free_bytes_min };
-    let link = Link::open(connector, demands, options.answer_timeout).await;
-    let link = Arc::new(link.map_err(|unusable| refuse(&name, unusable))?);
-    let failed = |failure: Failure| broken(&name, &failure);
-    let head = read_head(&link, &keys, &origin).await?;
-    check_log(&head, options.signer.verifier())?;
-    let mut question = redis::cmd("INCR");
-    question.arg(&keys.one("boots")[..]);
-    let boot: u64 = link.ask(Way::Write, &question).await.map_err(failed)?;
-    release(&link, &keys, &options.node).await.map_err(failed)?;
+    let until = Instant::now() + options.start_patience;
+    let ground = loop {
+        match prepare(&options).await {
+            Err(error) if is_passing(&error) && Instant::now() < until => {
+                tracing::warn!(%error, "waiting for Redis");
+                tokio::time::sleep(PAUSE_AT_START).await;
+            }
+            prepared => break prepared?,
+        }
+    };
+    let Ground { link, keys, head, boot } = ground;
+    let name = link.connector.name();
     let corrupt = |what: &str| OpenError::Corrupt { what: what.to_owned() };
     let log = Log::new(options.signer, head.log.clone()).map_err(|_| corrupt("the state of the evidence log"))?;
     let shared = Arc::new(Shared::new(options.free_bytes_min, head.version));
     let keeper = Keeper { link: link.clone(), keys: keys.clone(), shared: shared.clone() };
-    keeper.look().await.map_err(failed)?;
     let (queue, inbox) = Queue::new(options.queue_steps_max, options.queue_bytes_max);
     let committer = Committer {
         link: link.clone(),
@@ -78,14 +74,64 @@ pub(crate) async fn open(options: OpenOptions) -> Result<RedisStore, OpenError> 
         link,
         keys,
         node: options.node,
+        heard: crate::uses::Heard::default(),
         shared,
         queue: Mutex::new(Some(Arc::new(queue))),
         tasks: Mutex::new(vec![tokio::spawn(writer.run()), tokio::spawn(keeper.run())]),
     };
-    if let Some(now) = options.now {
-        bring_back(&store, now, now.plus(options.retry_max)).await.map_err(failed)?;
+    while let Err(failure) = settle_in(&store, options.now, options.retry_max).await {
+        let error = broken(&name, &failure);
+        let left = until.saturating_duration_since(Instant::now());
+        if !is_passing(&error) || !store.link.back_within(left).await {
+            return Err(error);
+        }
     }
     Ok(store)
+}
+
+/// What a store stands on.
+struct Ground {
+    link: Arc<Link>,
+    keys: Keys,
+    head: Head,
+    boot: u64,
+}
+
+/// Connects, and reads or makes the head. Harmless when it is done again.
+async fn prepare(options: &OpenOptions) -> Result<Ground, OpenError> {
+    let origin = options.signer.verifier().name();
+    let keys = Keys::new(&options.prefix, origin);
+    let connector = Connector::new(options.server.clone(), options.answer_timeout)?;
+    let name = connector.name();
+    if options.durability == Durability::WaivedForTrials {
+        tracing::error!(redis = %name, "durability is waived: what is accepted can be lost; this is for trials only");
+    }
+    let demands = Demands { durability: options.durability, free_bytes_min: options.free_bytes_min };
+    let link = Link::open(connector, demands, options.answer_timeout).await;
+    let link = Arc::new(link.map_err(|unusable| refuse(&name, unusable))?);
+    let failed = |failure: Failure| broken(&name, &failure);
+    let head = read_head(&link, &keys, origin).await?;
+    check_log(&head, options.signer.verifier())?;
+    let mut question = redis::cmd("INCR");
+    question.arg(&keys.one("boots")[..]);
+    let boot: u64 = link.ask(Way::Write, &question).await.map_err(failed)?;
+    release(&link, &keys, &options.node).await.map_err(failed)?;
+    Ok(Ground { link, keys, head, boot })
+}
+
+/// Learns how much room there is, and wakes what a clock that ran ahead has put off. Harmless when it is done again.
+async fn settle_in(store: &RedisStore, now: Option<Timestamp>, retry_max: Duration) -> Result<(), Failure> {
+    let (link, keys, shared) = (store.link.clone(), store.keys.clone(), store.shared.clone());
+    Keeper { link, keys, shared }.look().await?;
+    match now {
+        Some(now) => bring_back(store, now, now.plus(retry_max)).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether it goes by itself: nobody answers, or Redis is still reading its file.
+fn is_passing(error: &OpenError) -> bool {
+    matches!(error, OpenError::Unreachable { is_passing: true, .. })
 }
 
 fn check_names(options: &OpenOptions) -> Result<(), OpenError> {
@@ -210,19 +256,15 @@ fn refuse(address: &str, unusable: Unusable) -> OpenError {
             let address = if node.is_empty() { address.to_owned() } else { node };
             OpenError::Unfit { address, refusal }
         }
-        Unusable::Failed(_) => OpenError::Unreachable { address: address.to_owned(), problem: tell(&unusable) },
+        Unusable::Failed(failure) => broken(address, &failure),
     }
 }
 
 fn broken(address: &str, failure: &Failure) -> OpenError {
-    match failure {
-        Failure::Damaged(damaged) => OpenError::Corrupt { what: damaged.to_string() },
-        Failure::Conflict(_)
-        | Failure::Moved
-        | Failure::Bound(_)
-        | Failure::Away(_)
-        | Failure::Broken(_)
-        | Failure::Full
-        | Failure::Refused(_) => OpenError::Unreachable { address: address.to_owned(), problem: failure.to_string() },
-    }
+    let is_passing = match failure {
+        Failure::Damaged(damaged) => return OpenError::Corrupt { what: damaged.to_string() },
+        Failure::Moved | Failure::Away(_) | Failure::Broken(_) | Failure::Full => true,
+        Failure::Conflict(_) | Failure::Bound(_) | Failure::Refused(_) => false,
+    };
+    OpenError::Unreachable { address: address.to_owned(), problem: failure.to_string(), is_passing }
 }

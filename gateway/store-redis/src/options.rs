@@ -31,6 +31,8 @@ pub struct OpenOptions {
     pub answer_timeout: Duration,
     /// The longest that a step waits for Redis to come back, to know what became of it; then its answer is `Unknown`.
     pub return_timeout: Duration,
+    /// How long an opening waits for a Redis that does not answer yet, or is still reading its file.
+    pub start_patience: Duration,
     /// Steps that may wait for the writer.
     pub queue_steps_max: usize,
     /// Bytes that may wait for the writer.
@@ -99,6 +101,7 @@ impl OpenOptions {
             retry_max: Duration::from_secs(60 * 60),
             answer_timeout: Duration::from_secs(5),
             return_timeout: Duration::from_secs(5),
+            start_patience: Duration::ZERO,
             queue_steps_max: 4_096,
             queue_bytes_max: 64 * 1024 * 1024,
         }
@@ -147,6 +150,8 @@ pub enum OpenError {
         address: String,
         /// What was seen.
         problem: String,
+        /// Whether it may go by itself: nobody listened, or Redis was still reading its file.
+        is_passing: bool,
     },
     /// It would lose what was acknowledged, or is too old.
     #[error("Redis at {address}: {refusal}")]

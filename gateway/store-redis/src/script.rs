@@ -22,12 +22,14 @@ pub(crate) static CLAIM: Lua = Lua(LazyLock::new(|| always(include_str!("scripts
 pub(crate) static EXTEND: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/extend.lua"))));
 /// Gives leases of an earlier start back.
 pub(crate) static RELEASE: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/release.lua"))));
+/// Takes a duty.
+pub(crate) static DUTY: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/duty.lua"))));
 
 impl Lua {
-    /// Starts a call; arguments are to follow.
-    pub(crate) fn call(&self, head: &[u8]) -> Cmd {
+    /// Starts a call on one key; arguments are to follow.
+    pub(crate) fn call(&self, key: &[u8]) -> Cmd {
         let mut cmd = redis::cmd("EVALSHA");
-        cmd.arg(self.0.get_hash()).arg(1).arg(head);
+        cmd.arg(self.0.get_hash()).arg(1).arg(key);
         cmd
     }
 

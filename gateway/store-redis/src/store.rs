@@ -13,6 +13,7 @@ use gateway_store::backlog::LaneLoad;
 use gateway_store::change::{Change, Changed};
 use gateway_store::claim::{Claim, Lane, LaneHead, Lease, Leased};
 use gateway_store::mark::Mark;
+use gateway_store::nodes::Use;
 use gateway_store::query::{Counts, Page, Query};
 use gateway_store::record::{Record, Recorded};
 use gateway_store::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow, LeafRow};
@@ -26,7 +27,7 @@ use crate::link::Link;
 use crate::options::{OpenError, OpenOptions};
 use crate::queue::{Answer, Queue, Step};
 use crate::shared::Shared;
-use crate::{claim, evidence, list, open, read};
+use crate::{claim, evidence, list, open, read, uses};
 
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(30);
 const RETRY_WHEN_CROWDED: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ pub struct RedisStore {
     pub(crate) keys: Keys,
     pub(crate) node: String,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) heard: uses::Heard,
     pub(crate) queue: Mutex<Option<Arc<Queue>>>,
     /// The writer and the keeper.
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -126,6 +128,18 @@ impl Store for RedisStore {
 
     async fn marks(&self, prefix: &str, limit: usize) -> Result<Vec<(String, Bytes)>, StoreError> {
         read::marks(&self.link, &self.keys, prefix, limit).await.map_err(unread)
+    }
+
+    fn node(&self) -> Option<&str> {
+        Some(&self.node)
+    }
+
+    async fn duty(&self, name: &str, span: Duration) -> Result<bool, StoreError> {
+        claim::duty(&self.link, &self.keys, &self.node, name, span).await.map_err(unread)
+    }
+
+    async fn share_use(&self, used: Vec<Use>) -> Result<Vec<Use>, StoreError> {
+        uses::share(&self.link, &self.keys, &self.node, &self.heard, &used).await.map_err(unread)
     }
 
     async fn claim_due(&self, claim: Claim) -> Result<Vec<Leased>, StoreError> {

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::backlog::LaneLoad;
 use crate::change::{Change, Changed};
 use crate::claim::{Claim, Lane, LaneHead, Lease, Leased};
 use crate::mark::Mark;
+use crate::nodes::Use;
 use crate::query::{Counts, Page, Query};
 use crate::record::{Record, Recorded};
 use crate::rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow, LeafRow};
@@ -245,6 +247,18 @@ impl Store for FaultyStore {
 
     async fn marks(&self, prefix: &str, limit: usize) -> Result<Vec<(String, Bytes)>, StoreError> {
         self.store.marks(prefix, limit).await
+    }
+
+    fn node(&self) -> Option<&str> {
+        self.store.node()
+    }
+
+    async fn duty(&self, name: &str, span: Duration) -> Result<bool, StoreError> {
+        self.store.duty(name, span).await
+    }
+
+    async fn share_use(&self, used: Vec<Use>) -> Result<Vec<Use>, StoreError> {
+        self.store.share_use(used).await
     }
 
     async fn claim_due(&self, claim: Claim) -> Result<Vec<Leased>, StoreError> {

@@ -1,7 +1,7 @@
 //! The Store: what every backend keeps, and the contract it keeps it by.
 //!
 //! Rooms: [`accept`], [`settle`], [`change`], [`record`] are the four durable steps of envelopes, a noun each; [`mark`] keeps what operators
-//! decide; [`claim`] is how work is taken; [`rows`], [`query`] and [`backlog`] are what is read back; [`parts`] keeps attachments; [`memory`] is the store for simulation and tests;
+//! decide; [`claim`] is how work is taken; [`rows`], [`query`] and [`backlog`] are what is read back; [`parts`] keeps attachments; [`nodes`] is what nodes of one store tell each other; [`memory`] is the store for simulation and tests;
 //! [`faulty`] makes any store fail on demand.
 //!
 //! # Contract
@@ -25,6 +25,7 @@ pub mod claim;
 pub mod faulty;
 pub mod mark;
 pub mod memory;
+pub mod nodes;
 pub mod parts;
 pub mod query;
 pub mod record;
@@ -41,6 +42,7 @@ use backlog::LaneLoad;
 use change::{Change, Changed};
 use claim::{Claim, LaneHead, Lease, Leased};
 use mark::Mark;
+use nodes::Use;
 use query::{Counts, Page, Query};
 use record::{Record, Recorded};
 use rows::{DeliveryRow, DeliverySummary, EnvelopeRow, EnvelopeSeq, EventRow, LeafRow};
@@ -254,6 +256,29 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn receipt(&self, leaf_index: u64) -> Result<Option<Receipt>, StoreError>;
+
+    /// This node's name among those that share the store; `None` where one process has it alone.
+    fn node(&self) -> Option<&str> {
+        None
+    }
+
+    /// Takes a duty that one node has at a time, or keeps it, until `span` from now; tells whether this node has it. A node that does not ask
+    /// again in time loses it to the first that does. Where one process has the store alone it has every duty.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then it is not known who has it.
+    async fn duty(&self, _name: &str, _span: std::time::Duration) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    /// Tells the other nodes what this one has let in, and gives what they have told since the last call. Nothing that was told before this node
+    /// was opened. What is lost on the way is not told again: quotas are bounds, not books.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn share_use(&self, _used: Vec<Use>) -> Result<Vec<Use>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Whether the door may take more. Cheap: read before every acceptance.
     fn pressure(&self) -> Pressure;

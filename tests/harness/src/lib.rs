@@ -3,8 +3,8 @@
 pub mod gateways;
 pub mod half_year;
 pub mod load;
+pub mod nodes;
 pub mod operator;
 pub mod reconcile;
-pub mod redis;
 pub mod refusal;
 pub mod sender;

@@ -91,7 +91,13 @@ pub async fn reconcile(
             difference.lost.insert(id.clone());
         }
     }
-    for (number, gateway) in local.gateways.iter().enumerate() {
+    let acknowledged_by = &local.province.agency(sender).context("no such agency")?.gateway;
+    let mut reconciled = BTreeSet::new();
+    for gateway in &local.gateways {
+        // Nodes of one gateway have one log.
+        if !reconciled.insert(&gateway.id) {
+            continue;
+        }
         let mut log = Log::open(local, &gateway.id).await?;
         for (id, receipt) in journal {
             let events = log.own_events(sender, id).await?;
@@ -103,8 +109,7 @@ pub async fn reconcile(
             if of(v1::EventKind::Accepted) > 1 || of(v1::EventKind::Delivered) > 1 {
                 difference.doubled.insert(id.clone());
             }
-            // The first gateway is the one that acknowledged.
-            if number == 0 && !log.has(receipt) {
+            if gateway.id == *acknowledged_by && !log.has(receipt) {
                 difference.disowned.insert(id.clone());
             }
         }

@@ -16,6 +16,7 @@ mod walks {
     mod mail;
     mod main_job;
     mod metrics;
+    mod nodes;
     mod operators;
     mod other_client;
     mod papers;

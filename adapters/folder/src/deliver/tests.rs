@@ -2,22 +2,28 @@
 
 use std::time::Duration;
 
-use adapters_sdk::{Adapter, Health};
+use adapters_sdk::{Adapter, Health, Room};
 use tempfile::TempDir;
 
 use super::*;
 use crate::Folder;
 use crate::config::Config;
-use crate::fixture::{MemoryParts, delivery, tree};
+use crate::fixture::{MemoryDoor, MemoryParts, delivery, tree};
 
 fn folder() -> (TempDir, Folder) {
     let root = tempfile::tempdir().unwrap();
-    let folder = reopen(&root);
+    let folder = open(&root);
     (root, folder)
 }
 
-fn reopen(root: &TempDir) -> Folder {
+fn open(root: &TempDir) -> Folder {
     Folder::open(Config { path: root.path().to_owned(), outgoing: None }).unwrap()
+}
+
+/// The next process, after the one that served is gone.
+fn reopen(gone: Folder, root: &TempDir) -> Folder {
+    drop(gone);
+    open(root)
 }
 
 fn incoming(root: &TempDir) -> Vec<String> {
@@ -86,7 +92,7 @@ async fn the_second_time_is_harmless_also_when_the_folder_has_been_taken_away() 
     assert!(one.join("note-of-the-clerk.txt").exists());
     std::fs::remove_dir_all(&one).unwrap();
     assert_eq!(folder.deliver(&delivery).await, TAKEN);
-    assert_eq!(reopen(&root).deliver(&delivery).await, TAKEN);
+    assert_eq!(reopen(folder, &root).deliver(&delivery).await, TAKEN);
     assert!(incoming(&root).is_empty(), "no second effect");
 }
 
@@ -107,7 +113,7 @@ async fn a_crash_between_appearing_and_remembering_leaves_one_delivery() {
     let delivery_x = delivery("x", &[("a", b"a")]);
     folder.deliver(&delivery_x).await;
     std::fs::remove_dir_all(root.path().join(".lienthong/taken")).unwrap();
-    let folder = reopen(&root);
+    let folder = reopen(folder, &root);
     assert_eq!(folder.deliver(&delivery_x).await, TAKEN);
     assert!(matches!(folder.deliver(&delivery("y", &[])).await, Outcome::Refused { .. }));
     assert_eq!(incoming(&root).len(), 5);
@@ -123,12 +129,12 @@ async fn a_crash_between_noting_and_appearing_lets_it_appear_once() {
         let name = delivery.ids[0].to_string();
         let shown = root.path().join("incoming").join(&name);
         std::fs::rename(&shown, root.path().join(".lienthong/working").join(&name)).unwrap();
-        let folder = if is_restarted { reopen(&root) } else { folder };
+        let folder = if is_restarted { reopen(folder, &root) } else { folder };
         assert_eq!(shown.exists(), is_restarted, "a start finishes what was noted");
         assert_eq!(folder.deliver(&delivery).await, TAKEN);
         assert_eq!(incoming(&root), whole);
         std::fs::remove_dir_all(&shown).unwrap();
-        assert_eq!(reopen(&root).deliver(&delivery).await, TAKEN);
+        assert_eq!(reopen(folder, &root).deliver(&delivery).await, TAKEN);
         assert!(incoming(&root).is_empty(), "the clerk has taken it away: it never comes again");
     }
 }
@@ -146,7 +152,7 @@ async fn what_a_broken_attempt_left_does_not_reach_the_clerk() {
     assert_eq!(std::fs::read(one.join("parts/01-a")).unwrap(), b"right");
     assert!(!one.join("stray").exists());
     std::fs::create_dir_all(&draft).unwrap();
-    reopen(&root);
+    reopen(folder, &root);
     assert!(!draft.exists(), "opening clears the working folder");
 }
 
@@ -222,7 +228,7 @@ async fn a_large_part_passes_through_a_small_buffer() {
 
 #[tokio::test]
 async fn what_was_taken_is_forgotten_only_when_no_envelope_can_live_so_long() {
-    let (root, _) = folder();
+    let (root, folder) = folder();
     let taken = root.path().join(".lienthong/taken/ab");
     std::fs::create_dir_all(&taken).unwrap();
     let days_ago = |name: &str, days: u64| {
@@ -231,11 +237,29 @@ async fn what_was_taken_is_forgotten_only_when_no_envelope_can_live_so_long() {
     };
     days_ago("old", 400);
     days_ago("young", 366);
-    reopen(&root);
+    reopen(folder, &root);
     let layout = crate::layout::Layout::open(root.path()).unwrap();
     tokio::select! {
         never = layout.forget() => match never {},
         () = async { while taken.join("old").exists() { tokio::task::yield_now().await } } => {}
     }
     assert_eq!(tree(&taken), ["young"]);
+}
+
+#[tokio::test]
+async fn of_two_processes_one_serves_and_what_it_has_begun_is_left_alone() {
+    let (root, one) = folder();
+    let draft = root.path().join(".lienthong/working").join(delivery("x", &[]).ids[0].to_string());
+    std::fs::create_dir_all(&draft).unwrap();
+    let other = open(&root);
+    assert_eq!((one.room_together(), other.room_together()), (Room::Any, Room::Of(0)));
+    assert!(draft.exists(), "the other one may be writing it");
+    drop(one);
+    let door = Arc::new(MemoryDoor::new());
+    let (received, ()) = tokio::join!(other.receive(door.clone()), async {
+        other.room_changed().await;
+        assert_eq!((other.room_together(), draft.exists()), (Room::Any, false));
+        door.close();
+    });
+    received.unwrap();
 }

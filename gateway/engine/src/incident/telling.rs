@@ -46,9 +46,12 @@ impl Engine {
 }
 
 impl IncidentBook {
-    /// The longest waiting alarm for a channel.
+    /// The longest waiting alarm for a channel; none where another node opens and closes incidents.
     pub(super) fn waiting(&self, channel: &str) -> Option<Alarm> {
         let book = self.book();
+        if !book.leads {
+            return None;
+        }
         let waits = |channels: &[String]| channels.iter().any(|waited_for| waited_for == channel);
         let alarms = book.incidents().flat_map(|incident| {
             let began = waits(&incident.begin_waits).then_some((incident.opened_at, false, incident));

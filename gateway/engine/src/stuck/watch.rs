@@ -15,13 +15,11 @@ const SHARE: u32 = 20;
 /// Between two looks at most, so that ten seconds is always time enough to see.
 const EVERY_MAX: Duration = Duration::from_secs(8);
 
+/// How long a node that is gone keeps the duty of opening and closing incidents.
+const DUTY: Duration = Duration::from_secs(15);
+
 /// Looks until `shutdown`.
 pub(crate) async fn run(engine: &Core, shutdown: CancellationToken) {
-    if let Err(error) = engine.book.load(engine.store.as_ref()).await {
-        tracing::error!(%error, "the incidents that were open cannot be read; their alarms may be given again");
-    }
-    // What an earlier process could not tell waits.
-    engine.alarms.send_modify(|changes| *changes += 1);
     loop {
         let began = engine.clock.steady();
         if let Err(error) = look_once(engine).await {
@@ -38,12 +36,12 @@ pub(crate) async fn run(engine: &Core, shutdown: CancellationToken) {
 
 /// One look, with what follows from it.
 pub(crate) async fn look_once(engine: &Core) -> Result<(), gateway_store::StoreError> {
-    // Another node of the same store may have paused something.
-    engine.pauses.load(engine.store.as_ref()).await?;
     pick_up::look(engine).await?;
     let board = engine.board.replace(stuck::look(engine).await?);
-    for alarm in engine.book.learn(engine, &board).await? {
-        tell(engine, &alarm);
+    if lead(engine).await? {
+        for alarm in engine.book.learn(engine, &board).await? {
+            tell(engine, &alarm);
+        }
     }
     engine.metrics.stuck(&board.groups);
     engine.pace.learn(Sample {
@@ -53,6 +51,20 @@ pub(crate) async fn look_once(engine: &Core) -> Result<(), gateway_store::StoreE
         free_bytes: engine.store.counts().await?.free_bytes,
     });
     Ok(())
+}
+
+/// Whether the incidents are this node's to open and to close. Of several nodes one has that duty; when it is gone another goes on with what it
+/// had kept.
+async fn lead(engine: &Core) -> Result<bool, gateway_store::StoreError> {
+    let leads = engine.store.duty("incidents", DUTY).await?;
+    if !leads || !engine.book.leads() {
+        engine.book.load(engine.store.as_ref()).await?;
+    }
+    if engine.book.lead(leads) {
+        // What an earlier process, or another node, could not tell waits.
+        engine.alarms.send_modify(|changes| *changes += 1);
+    }
+    Ok(leads)
 }
 
 /// To the log always; to everybody else by whoever tells what waits.

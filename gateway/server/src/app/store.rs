@@ -3,6 +3,7 @@
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway_engine::clock::Clock;
 use gateway_model::note::NoteSigner;
@@ -16,6 +17,9 @@ use crate::notice;
 
 /// What a start takes longer for it, some hundredths of a second, every commit takes less.
 const LOG_BYTES_AHEAD: u64 = 16 * 1024 * 1024;
+
+/// How long a start waits for Redis: they may be starting together.
+const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The store of this gateway.
 #[derive(Clone)]
@@ -111,6 +115,7 @@ async fn open_redis(
         free_bytes_min: config.store.free_bytes_min,
         now: Some(clock.now()),
         answer_timeout: redis.answer_timeout,
+        start_patience: START_PATIENCE,
         ..gateway_store_redis::OpenOptions::new(server, signer)
     };
     Ok(RedisStore::open(options).await?)

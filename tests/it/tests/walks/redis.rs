@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use certs_dev::province::Plan;
+use gateway_cli::local::redis::Redis;
 use gateway_model::limits;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tests_harness::gateways::{self, FAST, Federation};
 use tests_harness::load::Load;
 use tests_harness::reconcile;
-use tests_harness::redis::Redis;
 
 /// Nothing moves for so long: what is missing will not come. What was leased when Redis died is free again when the lease has run out, at one
 /// gateway after the other.
@@ -26,8 +26,8 @@ async fn run(kills: usize, victim: Victim) {
     let seed = rand::random();
     eprintln!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let mut redis = Redis::start().await.unwrap();
     let mut federation = Federation::lay_out(Plan::province(), FAST, gateways::binary().unwrap()).unwrap();
+    let mut redis = Redis::start(&federation.local.folder.join("redis")).await.unwrap();
     let local = &mut federation.local;
     for gateway in &mut local.gateways {
         gateway.environment.extend(redis.environment());

@@ -1,0 +1,37 @@
+//! What several nodes of one store do together: each knows within a second what operators decided at another, and what the others have let in.
+//!
+//! A process that has its store alone has nobody to follow: it reads once what was decided before it started.
+
+use std::time::Duration;
+
+use gateway_store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use crate::Core;
+
+/// Between two looks at what the others did.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Follows the other nodes until `shutdown`.
+pub(crate) async fn follow(engine: &Core, shutdown: CancellationToken) {
+    loop {
+        match follow_once(engine).await {
+            Ok(()) if engine.store.node().is_none() => return,
+            Ok(()) => {}
+            Err(error) => tracing::debug!(%error, "what other nodes did is not known at present"),
+        }
+        let next = engine.clock.steady().plus(EVERY);
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = engine.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+async fn follow_once(engine: &Core) -> Result<(), StoreError> {
+    engine.pauses.load(engine.store.as_ref()).await?;
+    for used in engine.store.share_use(engine.quotas.used()).await? {
+        engine.quotas.charge(&used);
+    }
+    Ok(())
+}
