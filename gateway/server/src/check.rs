@@ -15,7 +15,7 @@ use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 
 use crate::config::draft::{Draft, Places, TlsDraft};
-use crate::config::{self, AdapterConfig, Config, Fault, Store};
+use crate::config::{self, AdapterConfig, Bucket, Config, Fault, Parts, Store};
 use crate::directory_source::{KEPT, read_bounded};
 use crate::tls::{self, Identity};
 use crate::{app, directory_source, evidence_key};
@@ -86,7 +86,14 @@ fn check_draft(draft: &Draft, ports: Ports, now: Timestamp) -> Vec<Fault> {
         findings.port("listen.admin", listen.admin);
     }
     if let Some(store) = &draft.store {
-        findings.disk(&store.path, store.free_bytes_min);
+        findings.disk("store.path", &store.path, store.free_bytes_min);
+        match &draft.parts {
+            Some(Parts::Folder(folder)) if !folder.starts_with(&store.path) => {
+                findings.disk("parts.path", folder, store.free_bytes_min);
+            }
+            Some(Parts::Folder(_)) | None => {}
+            Some(Parts::S3(bucket)) => findings.bucket(bucket),
+        }
     }
     findings.faults
 }
@@ -258,7 +265,16 @@ impl Findings<'_> {
         }
     }
 
-    fn disk(&mut self, folder: &Path, free_bytes_min: u64) {
+    /// What is read at a start; whether the store answers shows only then.
+    fn bucket(&mut self, bucket: &Bucket) {
+        self.take("parts.access_key", read_secret(&bucket.access_key));
+        self.take("parts.secret_key", read_secret(&bucket.secret_key));
+        if let Some(roots) = &bucket.roots {
+            self.take("parts.roots", tls::read_roots(roots, &mut RootCertStore::empty()));
+        }
+    }
+
+    fn disk(&mut self, key: &str, folder: &Path, free_bytes_min: u64) {
         let Some(existing) = folder.ancestors().find(|ancestor| ancestor.exists()) else { return };
         match rustix::fs::statvfs(existing) {
             Ok(disk) => {
@@ -266,19 +282,36 @@ impl Findings<'_> {
                 if free < free_bytes_min {
                     let problem =
                         format!("{} has {free} bytes free, the doors need {free_bytes_min}", existing.display());
-                    self.add("store.path", problem);
+                    self.add(key, problem);
                 }
             }
-            Err(error) => self.add("store.path", format!("{}: {error}", existing.display())),
+            Err(error) => self.add(key, format!("{}: {error}", existing.display())),
         }
         let probe = existing.join(format!(".lienthong-check-{}", std::process::id()));
         match std::fs::File::create_new(&probe).and_then(|file| file.sync_all()) {
             Ok(()) => {
                 if let Err(error) = std::fs::remove_file(&probe) {
-                    self.add("store.path", format!("{}: {error}", probe.display()));
+                    self.add(key, format!("{}: {error}", probe.display()));
                 }
             }
-            Err(error) => self.add("store.path", format!("{} cannot be written: {error}", existing.display())),
+            Err(error) => self.add(key, format!("{} cannot be written: {error}", existing.display())),
         }
+    }
+}
+
+/// A secret in a file is a line at most this long.
+const SECRET_BYTES_MAX: usize = 4 * 1024;
+
+/// Reads a secret that is the only line of its file.
+///
+/// # Errors
+/// In words: the file and what is wrong with it, never what it says.
+pub(crate) fn read_secret(path: &Path) -> Result<String, String> {
+    let fault = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
+    let bytes = read_bounded(path).map_err(|error| fault(&error))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| fault(&"is no text"))?.trim_end_matches(['\r', '\n']);
+    match text.is_empty() || text.len() > SECRET_BYTES_MAX || text.contains(char::is_whitespace) {
+        true => Err(fault(&"one line with the key alone is expected")),
+        false => Ok(text.to_owned()),
     }
 }

@@ -4,6 +4,7 @@ mod adapter;
 pub(crate) mod draft;
 mod fault;
 mod layers;
+mod parts;
 mod reader;
 mod redis;
 mod value;
@@ -19,6 +20,7 @@ use gateway_model::note::VerifierKey;
 pub use adapter::AdapterConfig;
 pub use fault::Fault;
 pub use layers::{DEFAULT, Origin};
+pub use parts::{Bucket, Parts};
 pub use redis::{Redis, Topology};
 
 use crate::alarms::AlarmsConfig;
@@ -47,6 +49,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[store]`
     pub store: Store,
+    /// `[parts]`
+    pub parts: Parts,
     /// `[evidence]`: file of the log's private key.
     pub evidence_key: PathBuf,
     /// `[directory]`
@@ -113,7 +117,7 @@ pub struct Tls {
 pub struct Store {
     /// Where envelopes are kept.
     pub kind: StoreKind,
-    /// Folder: of the embedded store, of the parts, and of what only this node needs.
+    /// Folder: of the embedded store, and of what only this node needs.
     pub path: PathBuf,
     /// Below this the doors take no more.
     pub free_bytes_min: u64,

@@ -11,7 +11,19 @@
 //!
 //! `<owner>` is the beginning of the SHA-256 of the hop. "Is this digest here?" is answered from the owner's own files alone. When a part was
 //! last touched is the newest modification time of its files. Nothing is cleaned at the start: a broken upload can go on after it.
+//!
+//! # Many processes
+//! Several processes, on several machines too, may have one folder open, where locks of files hold between them: a local disk, or NFS 4. Each
+//! upload file is locked by the one that writes it, and `lock` is taken by all who touch parts, or by one who removes some: see `gate.rs`. A
+//! client of NFS may remember for a while what another machine has changed; opening asks the server anew, so a part is opened before it is
+//! believed to be there or to be stale, and its folder before it is believed not to be there. The clocks of the machines have to agree to well
+//! within the time that uploads are kept.
+//!
+//! # Why not `object_store`
+//! Its local files are written without a sync of file and folder, so what it acknowledges can be gone after power loss; a part that an accepted
+//! envelope names must not be.
 
+mod gate;
 mod room;
 mod upload;
 mod verified;
@@ -20,7 +32,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -30,8 +42,7 @@ use gateway_store::accept::PartRef;
 use gateway_store::parts::{Missing, PartError, PartFault, PartStore, PartWriter};
 use tokio::io::AsyncRead;
 
-use crate::batch::lock;
-use room::Room;
+use gate::{For, Gate, Turn};
 
 const OWNER_BYTES: usize = 16;
 const UPLOAD: &str = "upload";
@@ -72,8 +83,8 @@ pub(crate) struct Files {
     limits: PartLimits,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
     free_bytes: Box<FreeBytes>,
-    /// Uploads under way, and what they take. The lock is also held while files are touched or removed, so that a sweep sees every touch.
-    busy: Mutex<Room>,
+    /// Uploads under way, and turns to touch or to remove, so that a sweep sees every touch.
+    gate: Gate,
 }
 
 impl FileParts {
@@ -102,7 +113,8 @@ impl FileParts {
             sync(above)?;
         }
         let (now, free_bytes) = (Box::new(now), Box::new(free_bytes));
-        Ok(Self { files: Arc::new(Files { folder, limits, now, free_bytes, busy: Mutex::default() }) })
+        let gate = Gate::open(&folder)?;
+        Ok(Self { files: Arc::new(Files { folder, limits, now, free_bytes, gate }) })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -132,8 +144,7 @@ impl PartStore for FileParts {
 
     async fn check(&self, owner: &Hop, parts: &[PartRef]) -> Result<Vec<PartFault>, PartError> {
         let (owner, parts) = (owner_name(owner), parts.to_vec());
-        self.blocking(move |files| parts.iter().filter_map(|part| files.check(&owner, part).transpose()).collect())
-            .await
+        self.blocking(move |files| files.check_all(&owner, &parts)).await
     }
 
     async fn open(&self, digest: &Digest, offset: u64) -> Result<Box<dyn AsyncRead + Send + Unpin>, PartError> {
@@ -161,22 +172,25 @@ impl Files {
         Ok(Some(Missing { digest: *digest, received }))
     }
 
-    fn check(&self, owner: &str, part: &PartRef) -> Result<Option<PartFault>, PartError> {
-        let mut busy = lock(&self.busy);
+    fn check_all(&self, owner: &str, parts: &[PartRef]) -> Result<Vec<PartFault>, PartError> {
+        let mut turn = self.gate.turn(For::Touching)?;
+        parts.iter().filter_map(|part| self.check(owner, part, &mut turn).transpose()).collect()
+    }
+
+    fn check(&self, owner: &str, part: &PartRef, turn: &mut Turn<'_>) -> Result<Option<PartFault>, PartError> {
         let whole = self.whole(&part.digest);
-        let size = match self.length(&self.owned(owner, &part.digest))? {
-            Some(_) => self.length(&whole)?,
+        let opened = match self.length(&self.owned(owner, &part.digest))? {
+            Some(_) => open(&whole, File::options().append(true))?,
             None => None,
         };
-        match size {
-            None => Ok(Some(PartFault::Missing(part.digest))),
-            Some(actual) if actual != part.size => Ok(Some(PartFault::OtherSize { digest: part.digest, actual })),
-            Some(_) => {
-                self.touch(&whole)?;
-                busy.discharge(owner, &part.digest);
-                Ok(None)
-            }
+        let Some(opened) = opened else { return Ok(Some(PartFault::Missing(part.digest))) };
+        let actual = opened.metadata().map_err(|source| failed(&whole, source))?.len();
+        if actual != part.size {
+            return Ok(Some(PartFault::OtherSize { digest: part.digest, actual }));
         }
+        self.touch_open(&opened).map_err(|source| failed(&whole, source))?;
+        turn.room.unnamed.discharge(owner, &part.digest);
+        Ok(None)
     }
 
     fn stale(&self, before: Timestamp, after: Option<Digest>, limit: usize) -> Result<Vec<Digest>, PartError> {
@@ -198,25 +212,39 @@ impl Files {
 
     /// Removes all files of one part, unless one of them has been touched or is being written. Gives the bytes freed.
     fn remove(&self, digest: &Digest, before: Timestamp) -> Result<u64, PartError> {
-        let mut busy = lock(&self.busy);
+        let mut turn = self.gate.turn(For::Removing)?;
         let entries = entries(&self.folder_of(digest))?;
         let files: Vec<&Entry> = entries.iter().filter(|entry| entry.digest == *digest).collect();
-        if files.iter().any(|entry| entry.touched >= before || busy.is_busy(&entry.path)) {
+        if files.iter().any(|entry| entry.touched >= before || turn.room.is_busy(&entry.path)) {
             return Ok(0);
+        }
+        // Uploads stay locked until they are gone.
+        let mut locked = Vec::new();
+        for entry in &files {
+            let opened = match entry.path.extension().is_some_and(|name| name == UPLOAD) {
+                true => gate::open_upload(&entry.path, false),
+                false => open(&entry.path, File::options().read(true)),
+            };
+            let opened = match opened {
+                Ok(opened) => opened,
+                Err(PartError::Busy) => return Ok(0),
+                Err(error) => return Err(error),
+            };
+            let now =
+                opened.as_ref().map(File::metadata).transpose().and_then(|data| data.map(|d| d.modified()).transpose());
+            let touched = now.map_err(|source| failed(&entry.path, source))?.map(timestamp);
+            if touched.is_some_and(|touched| touched >= before) {
+                return Ok(0);
+            }
+            locked.extend(opened);
         }
         let mut freed = 0;
         for entry in files {
             remove_file(&entry.path)?;
             freed += entry.bytes;
         }
-        busy.forget(digest);
+        turn.room.unnamed.forget(digest);
         Ok(freed)
-    }
-
-    /// Sets the modification time to now.
-    fn touch(&self, path: &Path) -> Result<(), PartError> {
-        let file = File::options().append(true).open(path).map_err(|source| failed(path, source))?;
-        self.touch_open(&file).map_err(|source| failed(path, source))
     }
 
     fn touch_open(&self, file: &File) -> io::Result<()> {
@@ -227,11 +255,15 @@ impl Files {
         (self.free_bytes)(&self.folder).map_err(|source| failed(&self.folder, source))
     }
 
+    /// Bytes of a file, if it is there; where it seems not to be, its folder is opened and it is looked for again.
     fn length(&self, path: &Path) -> Result<Option<u64>, PartError> {
-        match fs::metadata(path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(failed(path, source)),
+        if let Some(bytes) = length(path)? {
+            return Ok(Some(bytes));
+        }
+        let folder = path.parent().unwrap_or(&self.folder);
+        match open(folder, File::options().read(true))? {
+            Some(_) => length(path),
+            None => Ok(None),
         }
     }
 
@@ -249,6 +281,23 @@ impl Files {
 
     fn folder_of(&self, digest: &Digest) -> PathBuf {
         self.folder.join(hex::encode(&digest.0[..1]))
+    }
+}
+
+fn length(path: &Path) -> Result<Option<u64>, PartError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed(path, source)),
+    }
+}
+
+/// `None` when it is not there.
+fn open(path: &Path, how: &fs::OpenOptions) -> Result<Option<File>, PartError> {
+    match how.open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed(path, source)),
     }
 }
 

@@ -31,6 +31,7 @@ pub mod query;
 pub mod record;
 pub mod rows;
 pub mod settle;
+pub mod unnamed;
 
 use async_trait::async_trait;
 use gateway_evidence::Receipt;

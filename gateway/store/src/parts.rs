@@ -111,7 +111,7 @@ pub enum PartError {
     /// The bytes are others than said.
     #[error("the bytes have another digest")]
     DigestMismatch,
-    /// Another call is uploading it for the same owner.
+    /// Another call is uploading it for the same owner, here or at another node.
     #[error("another upload of the same part is under way")]
     Busy,
     /// No such part.

@@ -66,11 +66,21 @@ pub(super) async fn open(
         StoreKind::Embedded => OpenedStore::Embedded(Arc::new(open_embedded(config, signer, clock).await?)),
         StoreKind::Redis(redis) => OpenedStore::Redis(Arc::new(open_redis(config, redis, signer, clock).await?)),
     };
+    let parts = match &config.parts {
+        config::Parts::Folder(folder) => open_folder(config, folder.clone(), clock).await?,
+        config::Parts::S3(_) => {
+            let fault = config.places.fault("parts.kind", "this build keeps parts in a folder only");
+            return Err(StartError::Config(vec![fault]));
+        }
+    };
+    Ok((store, Arc::new(parts)))
+}
+
+async fn open_folder(config: &Config, folder: PathBuf, clock: &Arc<dyn Clock>) -> Result<FileParts, StartError> {
     let free_bytes_min = config.store.free_bytes_min;
     let limits = PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min, ..PartLimits::default() };
-    let (parts, clock) = (folder.join("parts"), clock.clone());
-    let parts = tokio::task::spawn_blocking(move || FileParts::open(parts, limits, move || clock.now())).await??;
-    Ok((store, Arc::new(parts)))
+    let clock = clock.clone();
+    Ok(tokio::task::spawn_blocking(move || FileParts::open(folder, limits, move || clock.now())).await??)
 }
 
 async fn open_embedded(

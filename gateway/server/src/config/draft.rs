@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::reader::Reader;
 use super::{
-    AdapterConfig, Config, Directory, Fault, Gateway, Limits, Listen, Operate, Quota, Retry, Store, Telemetry, Tls,
+    AdapterConfig, Config, Directory, Fault, Gateway, Limits, Listen, Operate, Parts, Quota, Retry, Store, Telemetry,
+    Tls,
 };
 use super::{adapter, read_file};
 use crate::alarms::AlarmsConfig;
@@ -26,6 +27,7 @@ pub(crate) struct Draft {
     pub(crate) alarms: Option<AlarmsConfig>,
     pub(crate) tls: TlsDraft,
     pub(crate) store: Option<Store>,
+    pub(crate) parts: Option<Parts>,
     pub(crate) evidence_key: Option<PathBuf>,
     pub(crate) directory: Option<Directory>,
     pub(crate) limits: Option<Limits>,
@@ -96,6 +98,7 @@ impl Draft {
             alarms: self.alarms?,
             tls,
             store: self.store?,
+            parts: self.parts?,
             evidence_key: self.evidence_key?,
             directory: self.directory?,
             limits: self.limits?,
@@ -126,6 +129,7 @@ impl From<&Config> for Draft {
                 handshake_timeout: Some(tls.handshake_timeout),
             },
             store: Some(config.store.clone()),
+            parts: Some(config.parts.clone()),
             evidence_key: Some(config.evidence_key.clone()),
             directory: Some(config.directory.clone()),
             limits: Some(config.limits.clone()),

@@ -31,6 +31,7 @@ impl Reader {
     /// Reads everything, whatever is wrong on the way, so that all faults are seen.
     pub fn draft(&mut self, adapters: Vec<AdapterConfig>) -> Draft {
         let base = self.base.clone();
+        let store = self.store();
         Draft {
             gateway: self.gateway(),
             listen: self.listen(),
@@ -40,7 +41,8 @@ impl Reader {
                 .map(|two| Operate { two_persons_for_bulk: two }),
             alarms: self.alarms(),
             tls: self.tls(),
-            store: self.store(),
+            parts: self.parts(store.as_ref().map(|store| &*store.path)),
+            store,
             evidence_key: self.read("evidence.key", value::path(&base)),
             directory: self.directory(),
             limits: self.limits(),

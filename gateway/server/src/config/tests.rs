@@ -107,6 +107,52 @@ fn a_store_in_redis_says_where_redis_is() {
 }
 
 #[test]
+fn parts_lie_in_the_folder_of_the_store_or_where_the_configuration_says() {
+    let folder = |environment: &[(&str, &str)]| match parse(&minimal(), environment).unwrap().parts {
+        Parts::Folder(path) => path,
+        Parts::S3(bucket) => panic!("a folder is expected: {bucket:?}"),
+    };
+    assert_eq!(folder(&[]), Path::new("/etc/lienthong/data/parts"));
+    assert_eq!(folder(&[("LIENTHONG_PARTS__PATH", "/srv/shared")]), Path::new("/srv/shared"));
+}
+
+#[test]
+fn a_bucket_needs_keys_and_a_way_that_nobody_listens_on() {
+    let told = faults(&minimal(), &[("LIENTHONG_PARTS__KIND", "s3")]);
+    let required = ["parts.access_key", "parts.bucket", "parts.endpoint", "parts.secret_key"];
+    assert!(required.iter().all(|key| told.iter().any(|fault| fault.contains(key))), "{told:#?}");
+    assert_eq!(told.len(), required.len(), "{told:#?}");
+    let with = |more: &[(&'static str, &'static str)]| {
+        let mut all = vec![
+            ("LIENTHONG_PARTS__KIND", "s3"),
+            ("LIENTHONG_PARTS__BUCKET", "lien-thong"),
+            ("LIENTHONG_PARTS__ACCESS_KEY", "s3.id"),
+            ("LIENTHONG_PARTS__SECRET_KEY", "/run/s3.key"),
+        ];
+        all.extend_from_slice(more);
+        all
+    };
+    let plain = ("LIENTHONG_PARTS__ENDPOINT", "http://10.0.0.1:9000");
+    let encrypted = ("LIENTHONG_PARTS__ENDPOINT", "https://s3.example");
+    for (more, expected) in [
+        (&[plain][..], "parts.endpoint: would send attachments in the clear"),
+        (&[encrypted], "parts.roots: is required for https"),
+        (&[("LIENTHONG_PARTS__ENDPOINT", "https://s3.example/bucket")], "scheme, host and port"),
+        (&[("LIENTHONG_PARTS__ENDPOINT", "https://id:key@s3.example")], "scheme, host and port"),
+        (&[encrypted, ("LIENTHONG_PARTS__ROOTS", "ca.pem"), ("LIENTHONG_PARTS__PREFIX", "a//b")], "parts.prefix"),
+        (&[encrypted, ("LIENTHONG_PARTS__ROOTS", "ca.pem"), ("LIENTHONG_PARTS__BUCKET", "a/b")], "parts.bucket"),
+    ] {
+        let told = faults(&minimal(), &with(more));
+        assert!(told.iter().any(|fault| fault.contains(expected)), "{expected}: {told:#?}");
+    }
+    let allowed = with(&[plain, ("LIENTHONG_PARTS__PLAIN_HTTP", "true"), ("LIENTHONG_PARTS__PREFIX", "hub/parts")]);
+    let Parts::S3(bucket) = parse(&minimal(), &allowed).unwrap().parts else { panic!("a bucket is expected") };
+    assert_eq!((&*bucket.bucket, &*bucket.prefix, &*bucket.region), ("lien-thong", "hub/parts", "us-east-1"));
+    assert_eq!(bucket.access_key, Path::new("/etc/lienthong/s3.id"));
+    assert_eq!(bucket.secret_key, Path::new("/run/s3.key"));
+}
+
+#[test]
 fn ten_faults_are_told_together_each_with_its_line() {
     let text = format!(
         r#"[gateway]

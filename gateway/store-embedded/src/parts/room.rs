@@ -3,23 +3,21 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use gateway_model::Digest;
 use gateway_store::parts::PartError;
+use gateway_store::unnamed::Unnamed;
 
 use super::PartLimits;
 
 /// Bytes that an upload writes before it looks at the disk again.
 pub(super) const STRIDE: u64 = 4 * 1024 * 1024;
-/// What even the smallest part counts for: it costs files and a line here.
-const PART_BYTES_LEAST: u64 = 64 * 1024;
 
 /// What is under way, and what has come that no envelope is known to name.
 #[derive(Default)]
 pub(crate) struct Room {
     /// Uploads under way, each with the bytes that are still to come.
     uploads: HashMap<PathBuf, u64>,
-    /// By owner: parts begun or uploaded since the start and not yet checked for an envelope.
-    unnamed: HashMap<String, HashMap<Digest, u64>>,
+    /// What no envelope is known to name.
+    pub(super) unnamed: Unnamed,
 }
 
 impl Room {
@@ -56,41 +54,6 @@ impl Room {
         let strides = self.uploads.values().map(|rest| (*rest).min(STRIDE));
         if strides.fold(limits.free_bytes_min, u64::saturating_add) > free { Err(PartError::Full) } else { Ok(()) }
     }
-
-    /// Counts a part to its owner until an envelope is about to name it.
-    pub(super) fn charge(
-        &mut self,
-        owner: &str,
-        digest: &Digest,
-        bytes: u64,
-        limits: &PartLimits,
-    ) -> Result<(), PartError> {
-        let kept = self.unnamed.entry(owner.to_owned()).or_default();
-        let others = kept.iter().filter(|(other, _)| *other != digest).map(|(_, bytes)| *bytes);
-        let bytes = bytes.max(PART_BYTES_LEAST);
-        if others.fold(bytes, u64::saturating_add) > limits.unnamed_bytes_max {
-            return Err(PartError::Full);
-        }
-        kept.insert(*digest, bytes);
-        Ok(())
-    }
-
-    pub(super) fn discharge(&mut self, owner: &str, digest: &Digest) {
-        if let Some(kept) = self.unnamed.get_mut(owner) {
-            kept.remove(digest);
-            if kept.is_empty() {
-                self.unnamed.remove(owner);
-            }
-        }
-    }
-
-    /// A sweep has taken it.
-    pub(super) fn forget(&mut self, digest: &Digest) {
-        self.unnamed.retain(|_, kept| {
-            kept.remove(digest);
-            !kept.is_empty()
-        });
-    }
 }
 
 #[cfg(test)]
@@ -101,11 +64,12 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use bytes::Bytes;
-    use gateway_model::Timestamp;
     use gateway_model::agency::Hop;
     use gateway_model::id::SystemId;
+    use gateway_model::{Digest, Timestamp};
     use gateway_store::accept::PartRef;
     use gateway_store::parts::PartStore as _;
+    use gateway_store::unnamed::PART_BYTES_LEAST;
 
     use super::super::FileParts;
     use super::*;

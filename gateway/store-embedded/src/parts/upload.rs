@@ -12,9 +12,9 @@ use gateway_model::hash::Hasher;
 use gateway_store::accept::PartRef;
 use gateway_store::parts::{PartError, PartWriter};
 
+use super::gate::{self, For};
 use super::room::STRIDE;
 use super::{Files, blocking, failed, remove_file, sync};
-use crate::batch::lock;
 
 const READ_BYTES: usize = 256 * 1024;
 
@@ -46,7 +46,7 @@ struct Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        lock(&self.files.busy).leave(&self.path);
+        self.files.gate.room().leave(&self.path);
     }
 }
 
@@ -56,22 +56,29 @@ pub(super) fn begin(files: Arc<Files>, owner: &str, part: PartRef, offset: u64) 
         return Err(PartError::TooLong);
     }
     let path = files.uploaded(owner, &part.digest);
-    if !lock(&files.busy).enter(&path) {
+    if !files.gate.room().enter(&path) {
         return Err(PartError::Busy);
     }
     let busy = Busy { files: files.clone(), path: path.clone() };
-    let received = files.length(&path)?.unwrap_or(0);
+    let opened = gate::open_upload(&path, false)?;
+    let received = match &opened {
+        Some(file) => file.metadata().map_err(|source| failed(&path, source))?.len(),
+        None => 0,
+    };
     if offset != 0 && offset != received {
         return Err(PartError::Offset { received });
     }
     let free = files.free_bytes()?;
-    let mut room = lock(&files.busy);
+    let mut room = files.gate.room();
     room.reserve(&path, part.size - offset, free, &files.limits)?;
-    room.charge(owner, &part.digest, part.size, &files.limits)?;
+    room.unnamed.charge(owner, &part.digest, part.size, files.limits.unnamed_bytes_max)?;
     drop(room);
     make_folder(&files, &part.digest)?;
-    let open = File::options().read(true).append(true).create(true).open(&path);
-    let mut file = open.map_err(|source| failed(&path, source))?;
+    let opened = match opened {
+        Some(file) => Some(file),
+        None => gate::open_upload(&path, true)?,
+    };
+    let mut file = opened.ok_or(PartError::Unknown)?;
     let mut hasher = Hasher::new();
     match offset {
         0 => file.set_len(0).map_err(|source| failed(&path, source))?,
@@ -112,7 +119,7 @@ impl State {
         if self.received + bytes > self.room_until {
             let free = self.files.free_bytes()?;
             let rest = self.part.size - self.received;
-            lock(&self.files.busy).go_on(&self.path, rest, free, &self.files.limits)?;
+            self.files.gate.room().go_on(&self.path, rest, free, &self.files.limits)?;
             self.room_until = self.received + bytes.max(STRIDE);
         }
         if let Err(source) = self.file.write_all(chunk) {
@@ -137,16 +144,16 @@ impl State {
         let kept = check.and_then(|()| file.sync_all().map_err(|source| failed(&path, source)));
         if let Err(error) = kept {
             remove_file(&path)?;
-            lock(&files.busy).discharge(&owner, &part.digest);
+            files.gate.room().unnamed.discharge(&owner, &part.digest);
             return Err(error);
         }
-        let gate = lock(&files.busy);
+        let turn = files.gate.turn(For::Touching)?;
         files.touch_open(&file).map_err(|source| failed(&path, source))?;
         let whole = files.whole(&part.digest);
         fs::rename(&path, &whole).map_err(|source| failed(&whole, source))?;
         let mark = File::create(&owned).and_then(|mark| files.touch_open(&mark).and_then(|()| mark.sync_all()));
         mark.map_err(|source| failed(&owned, source))?;
-        drop(gate);
+        drop(turn);
         sync(&files.folder_of(&part.digest))
     }
 }

@@ -8,6 +8,7 @@ mod damage;
 mod disk;
 mod full;
 mod power;
+mod sharing;
 mod start;
 mod trace;
 
