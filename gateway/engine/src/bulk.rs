@@ -2,12 +2,14 @@
 //!
 //! A plan is frozen to ids, never to a filter: what comes in later is not in it. It is a mark, kept with the leaf that says who planned it; how far
 //! it is lives in memory and is kept when it ends. A plan that was being carried out when the process ended is stopped, and says so: what is done
-//! stays done, and a new plan takes the rest.
+//! stays done, and a new plan takes the rest. Of several nodes on one store one carries a plan out; each of them shows it, approves it and
+//! stops it; how far it is, the others learn at its end.
 
 mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use gateway_evidence::ActKind;
 use gateway_model::id::{DeliveryId, OperatorId};
@@ -31,21 +33,35 @@ pub const FAILURES_TOLD_MAX: usize = 500;
 const PLANS_MAX: usize = 100;
 const PAGE_ROWS: usize = 500;
 
+/// How long a node has the right to carry a plan out: longer than any takes.
+const RIGHT: Duration = Duration::from_secs(24 * 3_600);
+/// After so many deliveries the node that carries a plan out hears whether another one has stopped it.
+const HEAR_EVERY: usize = 20;
+
 /// All plans that are remembered.
 #[derive(Debug, Default)]
-pub(crate) struct Bulks(Mutex<BTreeMap<String, BulkPlan>>);
+pub(crate) struct Bulks(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    plans: BTreeMap<String, BulkPlan>,
+    /// Those that this process carries out: it knows more of them than what is kept.
+    ours: HashSet<String>,
+}
 
 impl Bulks {
-    /// Reads the plans. What was running is not any more.
+    /// Reads the plans. What this node was carrying out when it ended is stopped.
     pub(crate) async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let marks = store.marks(MARKS, PLANS_MAX * 2).await?;
-        let mut plans = self.plans();
+        let (marks, node) = (store.marks(MARKS, PLANS_MAX * 2).await?, store.node().unwrap_or_default());
+        let mut known = self.known();
+        let Known { plans, ours } = &mut *known;
+        plans.retain(|id, _| ours.contains(id));
         for (name, value) in marks {
             let Some(mut plan) = BulkPlan::decode(&value) else {
                 tracing::error!(name, "a plan cannot be read; it is forgotten");
                 continue;
             };
-            if plan.status == BulkStatus::Running {
+            if plan.status == BulkStatus::Running && plan.node == node {
                 plan.status = BulkStatus::Stopped;
             }
             plans.entry(plan.id.clone()).or_insert(plan);
@@ -53,19 +69,19 @@ impl Bulks {
         Ok(())
     }
 
-    fn plans(&self) -> MutexGuard<'_, BTreeMap<String, BulkPlan>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, id: &str) -> Result<BulkPlan, Refusal> {
         let missing = || Refusal::new(Reason::NotFound).at("bulk_id").saw(id.chars().take(64).collect::<String>());
-        self.plans().get(id).cloned().ok_or_else(missing)
+        self.known().plans.get(id).cloned().ok_or_else(missing)
     }
 
     /// Changes a plan under the lock, so that of two callers at once one is refused.
     fn change(&self, id: &str, change: impl FnOnce(&mut BulkPlan) -> Result<(), Refusal>) -> Result<BulkPlan, Refusal> {
-        let mut plans = self.plans();
-        let plan = plans.get_mut(id).ok_or_else(|| Refusal::new(Reason::NotFound).at("bulk_id"))?;
+        let mut known = self.known();
+        let plan = known.plans.get_mut(id).ok_or_else(|| Refusal::new(Reason::NotFound).at("bulk_id"))?;
         change(plan)?;
         Ok(plan.clone())
     }
@@ -106,9 +122,10 @@ impl Operate {
             tried: 0,
             moved: 0,
             failures: Vec::new(),
+            node: String::new(),
         };
         self.keep(&plan, Some((ActKind::BulkPlanned, operator))).await?;
-        self.engine().bulks.plans().insert(plan.id.clone(), plan.clone());
+        self.engine().bulks.known().plans.insert(plan.id.clone(), plan.clone());
         self.forget_old().await;
         Ok(plan)
     }
@@ -118,6 +135,7 @@ impl Operate {
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it is not waiting, or was planned by the same person.
     pub async fn approve_bulk(&self, operator: &OperatorId, id: &str) -> Result<BulkPlan, Refusal> {
+        self.read_bulks().await?;
         let plan = self.engine().bulks.change(id, |plan| {
             if plan.status != BulkStatus::Planned || plan.planned_by == *operator {
                 return Err(Refusal::new(Reason::StateNotAllowed)
@@ -136,22 +154,27 @@ impl Operate {
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it ran already; [`Reason::SecondPersonNeeded`].
     pub async fn run_bulk(&self, operator: &OperatorId, id: &str) -> Result<BulkPlan, Refusal> {
-        let two = self.engine().settings.bulk_needs_two;
+        self.read_bulks().await?;
+        let (two, store) = (self.engine().settings.bulk_needs_two, &self.engine().store);
+        let node = store.node().unwrap_or_default();
+        let ran = || Refusal::new(Reason::StateNotAllowed).at("bulk_id").saw("it ran already");
         let plan = self.engine().bulks.change(id, |plan| {
             if plan.status != BulkStatus::Planned {
-                return Err(Refusal::new(Reason::StateNotAllowed).at("bulk_id").saw("it ran already"));
+                return Err(ran());
             }
             if two && plan.approved_by.is_none() {
                 return Err(Reason::SecondPersonNeeded.into());
             }
-            plan.status = BulkStatus::Running;
+            (plan.status, plan.node) = (BulkStatus::Running, node.to_owned());
             Ok(())
         })?;
-        if let Err(refusal) = self.keep(&plan, Some((ActKind::BulkStarted, operator))).await {
+        self.engine().bulks.known().ours.insert(plan.id.clone());
+        if let Err(refusal) = self.begin(&plan, operator).await {
             let back = |plan: &mut BulkPlan| {
                 plan.status = BulkStatus::Planned;
                 Ok(())
             };
+            self.engine().bulks.known().ours.remove(&plan.id);
             self.engine().bulks.change(id, back)?;
             return Err(refusal);
         }
@@ -160,11 +183,21 @@ impl Operate {
         Ok(plan)
     }
 
+    /// Takes the right to carry a plan out, and says so in the log.
+    async fn begin(&self, plan: &BulkPlan, operator: &OperatorId) -> Result<(), Refusal> {
+        let right = self.engine().store.duty(&format!("{MARKS}{}", plan.id), RIGHT).await;
+        if !right.map_err(|error| store_refusal(self.engine(), &error))? {
+            return Err(Refusal::new(Reason::StateNotAllowed).at("bulk_id").saw("it runs at another node"));
+        }
+        self.keep(plan, Some((ActKind::BulkStarted, operator))).await
+    }
+
     /// Stops a plan that is being carried out; what is done stays done.
     ///
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it is not running.
     pub async fn stop_bulk(&self, operator: &OperatorId, id: &str) -> Result<BulkPlan, Refusal> {
+        self.read_bulks().await?;
         let plan = self.engine().bulks.change(id, |plan| {
             if plan.status != BulkStatus::Running {
                 return Err(Refusal::new(Reason::StateNotAllowed).at("bulk_id").saw("it is not running"));
@@ -179,14 +212,28 @@ impl Operate {
     /// A plan as it stands.
     ///
     /// # Errors
-    /// [`Reason::NotFound`].
-    pub fn bulk(&self, id: &str) -> Result<BulkPlan, Refusal> {
+    /// [`Reason::NotFound`]; [`Reason::StoreUnavailable`].
+    pub async fn bulk(&self, id: &str) -> Result<BulkPlan, Refusal> {
+        self.read_bulks().await?;
         self.engine().bulks.get(id)
     }
 
     /// The plans, newest first.
-    pub fn bulks(&self) -> Vec<BulkPlan> {
-        self.engine().bulks.plans().values().rev().cloned().collect()
+    ///
+    /// # Errors
+    /// [`Reason::StoreUnavailable`].
+    pub async fn bulks(&self) -> Result<Vec<BulkPlan>, Refusal> {
+        self.read_bulks().await?;
+        Ok(self.engine().bulks.known().plans.values().rev().cloned().collect())
+    }
+
+    /// Another node of the same store may have planned, approved or ended something.
+    async fn read_bulks(&self) -> Result<(), Refusal> {
+        let engine = self.engine();
+        if engine.store.node().is_none() {
+            return Ok(());
+        }
+        engine.bulks.load(engine.store.as_ref()).await.map_err(|error| store_refusal(engine, &error))
     }
 
     /// Whether a plan needs a second person before it runs.
@@ -209,7 +256,10 @@ impl Operate {
     }
 
     async fn carry_out(&self, operator: &OperatorId, plan: BulkPlan) {
-        for delivery in plan.deliveries.iter() {
+        for (number, delivery) in plan.deliveries.iter().enumerate() {
+            if number % HEAR_EVERY == 0 && self.is_stopped_elsewhere(&plan.id).await {
+                break;
+            }
             let goes_on = self.engine().bulks.get(&plan.id).is_ok_and(|plan| plan.status == BulkStatus::Running);
             if !goes_on || self.engine().is_draining() {
                 break;
@@ -246,6 +296,17 @@ impl Operate {
         {
             tracing::warn!(bulk = %plan.id, %refusal, "how a plan ended could not be kept");
         }
+        self.engine().bulks.known().ours.remove(&plan.id);
+    }
+
+    /// Whether another node has stopped a plan that is carried out here.
+    async fn is_stopped_elsewhere(&self, id: &str) -> bool {
+        let store = &self.engine().store;
+        if store.node().is_none() {
+            return false;
+        }
+        let kept = store.marks(&format!("{MARKS}{id}"), 1).await.ok().and_then(|marks| marks.into_iter().next());
+        kept.and_then(|(_, value)| BulkPlan::decode(&value)).is_some_and(|plan| plan.status == BulkStatus::Stopped)
     }
 
     /// Keeps a plan, with the leaf of who did what.
@@ -262,9 +323,9 @@ impl Operate {
     async fn forget_old(&self) {
         let mut old = Vec::new();
         {
-            let mut plans = self.engine().bulks.plans();
-            while plans.len() > PLANS_MAX {
-                let Some((id, _)) = plans.pop_first() else { break };
+            let mut known = self.engine().bulks.known();
+            while known.plans.len() > PLANS_MAX {
+                let Some((id, _)) = known.plans.pop_first() else { break };
                 old.push(id);
             }
         }

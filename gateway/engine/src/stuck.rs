@@ -4,6 +4,7 @@
 //! Deliveries that wait are counted from the store's index of lanes; only lanes in trouble are read, and of these only the first rows.
 
 mod look;
+mod others;
 mod owner;
 pub(crate) mod watch;
 

@@ -25,7 +25,6 @@ use gateway_model::Timestamp;
 use gateway_model::agency::Hop;
 use gateway_model::id::{AgencyId, GatewayId};
 use gateway_model::note::VerifierKey;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -154,7 +153,7 @@ impl App {
         let mut registry = Registry::default();
         let metrics = DoorMetrics::register(&mut registry);
         let trust = TrustHolder::new(None);
-        let source = directory(&config, &trust, &clock, client_tls, metrics.directory_failing()).await?;
+        let source = directory(&config, &trust, &clock, client_tls, &metrics, &store).await?;
         tell_disagreements(&trust, &config, &identity, &log_key);
         let relay = relays(&identity, &trust, &clock)?;
         let (adapters, receivers) = open_adapters(prepared, &config.adapters, relay.clone()).await?;
@@ -273,7 +272,8 @@ async fn directory(
     trust: &TrustHolder,
     clock: &Arc<dyn Clock>,
     tls: Arc<rustls::ClientConfig>,
-    failing: Gauge,
+    metrics: &DoorMetrics,
+    store: &OpenedStore,
 ) -> Result<DirectorySource, StartError> {
     let mut source = DirectorySource::new(SourceParts {
         gateway: config.gateway.id.clone(),
@@ -282,9 +282,13 @@ async fn directory(
         tls,
         trust: trust.clone(),
         clock: clock.clone(),
-        failing,
+        failing: metrics.directory_failing(),
+        store: store.shared(),
     });
-    match source.load().await {
+    let loaded = source.load().await;
+    // A node that is new has it from the others.
+    source.meet_nodes().await;
+    match loaded {
         Err(error) if trust.current().is_none() => Err(error.into()),
         Err(error) => {
             tracing::error!(%error, "the directory could not be read; the last good one is in force");

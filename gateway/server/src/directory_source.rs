@@ -13,6 +13,7 @@ use gateway_engine::clock::Clock;
 use gateway_engine::trust::TrustHolder;
 use gateway_model::id::GatewayId;
 use gateway_model::{Digest, Reason, Refusal, Timestamp};
+use gateway_store::Store;
 use gateway_verify::Snapshot;
 use prometheus_client::metrics::gauge::Gauge;
 use proto::v1;
@@ -23,11 +24,16 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Directory;
 use crate::dial;
 
+mod share;
+
 /// Name of the last good directory in the folder of the store.
 pub const KEPT: &str = "directory.last";
 
 /// Time to fetch a directory from the gateway above.
 const FETCH_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// Between two looks at what other nodes of this gateway have.
+const NODES_EVERY: Duration = Duration::from_millis(700);
 
 /// Why a directory was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +93,8 @@ pub struct SourceParts {
     pub clock: Arc<dyn Clock>,
     /// 1 while the directory cannot be refreshed.
     pub failing: Gauge,
+    /// Where other nodes of this gateway lay theirs.
+    pub store: Arc<dyn Store>,
 }
 
 /// The source.
@@ -100,6 +108,8 @@ pub struct DirectorySource {
     file_refused: bool,
     alarmed: Alarms,
     warned: Option<(u64, Stage)>,
+    /// The version of another node that was no good: it is not read again.
+    refused_of_nodes: Option<u64>,
 }
 
 type FileState = (Option<SystemTime>, u64);
@@ -139,6 +149,7 @@ impl DirectorySource {
             file_refused: false,
             alarmed: Alarms::default(),
             warned: None,
+            refused_of_nodes: None,
         }
     }
 
@@ -173,14 +184,18 @@ impl DirectorySource {
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(self.parts.config.refresh);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let has_nodes = self.parts.store.node().is_some();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = self.refresh() => {}
+                _ = ticks.tick() => tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = self.refresh() => {}
+                },
+                () = tokio::time::sleep(NODES_EVERY), if has_nodes => tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = self.meet_nodes() => {}
+                },
             }
             self.warn_of_the_end();
         }

@@ -11,7 +11,7 @@ pub mod check;
 pub mod config;
 pub mod console;
 pub mod dial;
-pub mod directory_source;
+mod directory_source;
 pub mod doors;
 pub mod errors;
 pub mod evidence_key;

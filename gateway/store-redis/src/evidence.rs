@@ -17,13 +17,17 @@ use crate::rows::{EnvelopeState, Event, Leaf};
 
 /// Leaves that one question reads.
 const LEAVES_IN_A_QUESTION: u64 = 512;
+/// Leaves asked for first.
+const LEAVES_AT_FIRST: u64 = 8;
 
 /// The leaves `from..from + limit` that are there.
 pub(crate) async fn leaves(link: &Link, keys: &Keys, from: u64, limit: usize) -> Result<Vec<Leaf>, Failure> {
     let (mut leaves, end) = (Vec::new(), from.saturating_add(limit as u64));
-    let mut next = from;
+    // Whoever follows the log mostly asks beyond its end.
+    let (mut next, mut step) = (from, LEAVES_AT_FIRST);
     while next < end {
-        let until = end.min(next.saturating_add(LEAVES_IN_A_QUESTION));
+        let until = end.min(next.saturating_add(step));
+        step = (step * 4).min(LEAVES_IN_A_QUESTION);
         let indexes: Vec<u64> = (next..until).collect();
         let found = leaves_at(link, keys, &indexes).await?;
         let count = found.len();

@@ -31,11 +31,25 @@ impl Load {
     /// # Errors
     /// When a sender cannot connect.
     pub async fn start(local: &Local, from: &AgencyId, to: &AgencyId, senders: usize) -> anyhow::Result<Self> {
+        Self::start_at(local, from, to, senders, PACE).await
+    }
+
+    /// The same with a longer rest of each sender between two envelopes, for a load that lasts.
+    ///
+    /// # Errors
+    /// When a sender cannot connect.
+    pub async fn start_at(
+        local: &Local,
+        from: &AgencyId,
+        to: &AgencyId,
+        senders: usize,
+        pace: Duration,
+    ) -> anyhow::Result<Self> {
         let enough = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for _ in 0..senders {
             let sender = Sender::connect(local, from).await?;
-            tasks.spawn(send(sender, to.clone(), Arc::clone(&enough)));
+            tasks.spawn(send(sender, to.clone(), Arc::clone(&enough), pace));
         }
         Ok(Self { enough, tasks })
     }
@@ -54,7 +68,7 @@ impl Load {
     }
 }
 
-async fn send(sender: Sender, to: AgencyId, enough: Arc<AtomicBool>) -> anyhow::Result<Journal> {
+async fn send(sender: Sender, to: AgencyId, enough: Arc<AtomicBool>, pace: Duration) -> anyhow::Result<Journal> {
     let mut journal = Vec::new();
     let mut client = sender.client.clone();
     while !enough.load(Ordering::SeqCst) {
@@ -67,7 +81,7 @@ async fn send(sender: Sender, to: AgencyId, enough: Arc<AtomicBool>) -> anyhow::
         }
         journal.push((envelope.id, receipt));
         // The rest is the load itself: a steady rate.
-        tokio::time::sleep(PACE).await;
+        tokio::time::sleep(pace).await;
     }
     Ok(journal)
 }

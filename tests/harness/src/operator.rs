@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use gateway_cli::connect::Profile;
 use gateway_model::agency::OperatorRole;
 use gateway_model::id::GatewayId;
 use serde_json::Value;
@@ -40,6 +41,19 @@ impl Operator {
         let local = &federation.local;
         let profile = local.operator_profile(&GatewayId::parse(gateway)?, role)?;
         let path = local.folder.join(format!("{gateway}-{}.profile", role.as_str()));
+        std::fs::write(&path, toml::to_string(&profile)?)?;
+        Ok(Self { profile: path })
+    }
+
+    /// The operator of that role, before one node of a gateway that has several, past their balancer.
+    ///
+    /// # Errors
+    /// When there is none, or its profile cannot be written.
+    pub fn at_node(federation: &Federation, number: usize, role: OperatorRole) -> anyhow::Result<Self> {
+        let (local, node) = (&federation.local, &federation.local.gateways[number]);
+        let profile = local.operator_profile(&node.id, role)?;
+        let profile = Profile { gateway: format!("https://127.0.0.1:{}", node.port), ..profile };
+        let path = local.folder.join(format!("{}-{number}-{}.profile", node.id, role.as_str()));
         std::fs::write(&path, toml::to_string(&profile)?)?;
         Ok(Self { profile: path })
     }

@@ -17,6 +17,7 @@ mod walks {
     mod main_job;
     mod metrics;
     mod nodes;
+    mod nodes_together;
     mod operators;
     mod other_client;
     mod papers;

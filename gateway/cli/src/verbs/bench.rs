@@ -4,6 +4,7 @@ mod echo;
 mod floor;
 mod load;
 mod memory;
+mod redis;
 mod report;
 mod search;
 
@@ -55,6 +56,9 @@ pub struct Bench {
     /// takes minutes and 10 GB of disk).
     #[arg(long, default_value_t = 0)]
     fill: usize,
+    /// Measures the gateway on a Redis of its own too, on one node and on two; needs redis-server. With `--fill`, so many deliveries wait there.
+    #[arg(long)]
+    redis: bool,
     /// Folder for stores, on the disk that is to be measured. Default: a temporary one.
     #[arg(long, value_name = "DIR")]
     folder: Option<std::path::PathBuf>,
@@ -112,10 +116,15 @@ impl Bench {
             errln!("{keys:?}: measuring the gateway …");
             let ours = self.ours(&mut local, &floor).await?;
             let across = if self.levels > 0 { Some(self.across_levels(&mut local).await?) } else { None };
-            reports.push(Report { keys: format!("{keys:?}"), floor, ours, across, parts: None, stages: Vec::new() });
+            let keys = format!("{keys:?}");
+            reports.push(Report { keys, floor, ours, across, parts: None, stages: Vec::new(), on_redis: None });
         }
         if let Some(last) = reports.last_mut() {
-            (last.parts, last.stages) = self.memory(&base.join("memory")).await?;
+            if self.redis {
+                last.on_redis = Some(self.on_redis(base).await?);
+            } else {
+                (last.parts, last.stages) = self.memory(&base.join("memory")).await?;
+            }
         }
         Ok(reports)
     }
@@ -142,6 +151,13 @@ impl Bench {
         }
         local.stop(0)?;
         Ok((parts, stages))
+    }
+
+    async fn on_redis(&self, base: &Path) -> anyhow::Result<redis::OnRedis> {
+        let options = Options { extra_config: OPEN_QUOTAS.to_owned(), ..Options::default() };
+        let mut local = Local::lay_out(&base.join("on-redis"), Plan::province(), &options)?;
+        let sign = |local: &Local, count: usize| self.supply(local, count);
+        redis::measure(&mut local, Duration::from_secs(self.seconds), self.fill, &sign).await
     }
 
     async fn floor(&self, local: &Local) -> anyhow::Result<Floor> {

@@ -59,8 +59,10 @@ pub struct BulkPlan {
     pub tried: usize,
     /// Of these, moved.
     pub moved: usize,
-    /// The first of those that did not move.
+    /// The first of those that did not move; known to the node that carries it out.
     pub failures: Vec<(DeliveryId, Reason)>,
+    /// The node that carries it out, among several on one store; empty where there is one.
+    pub node: String,
 }
 
 impl BulkAction {
@@ -122,6 +124,7 @@ impl BulkPlan {
             approved_by: self.approved_by.as_ref().map(ToString::to_string).unwrap_or_default(),
             tried: u32::try_from(self.tried).unwrap_or(u32::MAX),
             moved: u32::try_from(self.moved).unwrap_or(u32::MAX),
+            node: self.node.clone(),
         };
         wire.encode_to_vec().into()
     }
@@ -146,6 +149,7 @@ impl BulkPlan {
             tried: wire.tried as usize,
             moved: wire.moved as usize,
             failures: Vec::new(),
+            node: wire.node,
             id: wire.bulk_id,
         })
     }
@@ -170,6 +174,7 @@ mod tests {
             tried: 2,
             moved: 1,
             failures: Vec::new(),
+            node: "a".to_owned(),
         };
         assert_eq!(BulkPlan::decode(&plan.encode()), Some(plan));
         assert_eq!(BulkPlan::decode(b"x"), None);

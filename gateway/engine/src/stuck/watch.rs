@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::incident::Alarm;
 use crate::pace::Sample;
+use crate::stuck::others;
 use crate::{Core, pick_up, stuck};
 
 /// Between two looks at least.
@@ -39,9 +40,12 @@ pub(crate) async fn look_once(engine: &Core) -> Result<(), gateway_store::StoreE
     pick_up::look(engine).await?;
     let board = engine.board.replace(stuck::look(engine).await?);
     if lead(engine).await? {
+        let board = others::with_others(engine, &board).await?;
         for alarm in engine.book.learn(engine, &board).await? {
             tell(engine, &alarm);
         }
+    } else {
+        others::tell(engine, &board).await?;
     }
     engine.metrics.stuck(&board.groups);
     engine.pace.learn(Sample {

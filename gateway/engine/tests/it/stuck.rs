@@ -194,10 +194,10 @@ async fn a_plan_of_many_waits_for_a_second_person_where_two_are_asked_for() {
     let other = OperatorId::parse("op-binh").unwrap();
     operate.approve_bulk(&other, &plan.id).await.unwrap();
     operate.run_bulk(&operator(), &plan.id).await.unwrap();
-    while operate.bulk(&plan.id).unwrap().status == BulkStatus::Running {
+    while operate.bulk(&plan.id).await.unwrap().status == BulkStatus::Running {
         tokio::task::yield_now().await;
     }
-    let ended = operate.bulk(&plan.id).unwrap();
+    let ended = operate.bulk(&plan.id).await.unwrap();
     assert_eq!((ended.status, ended.tried, ended.moved), (BulkStatus::Done, 3, 3));
     for number in 0..3 {
         assert_eq!(node.state(number).await, DeliveryState::Returned);

@@ -250,7 +250,7 @@ impl OperateService for OperateDoor {
     async fn get_bulk(&self, request: Request<v1::GetBulkRequest>) -> Result<Response<v1::GetBulkResponse>, Status> {
         let caller = self.viewer(&request)?;
         let operate = self.operate();
-        let plan = operate.bulk(&request.get_ref().bulk_id).map_err(|refusal| caller.status(&refusal))?;
+        let plan = operate.bulk(&request.get_ref().bulk_id).await.map_err(|refusal| caller.status(&refusal))?;
         let failures = bulk::failures(&plan);
         Ok(Response::new(v1::GetBulkResponse { plan: Some(bulk::plan(&operate, &plan)), failures }))
     }
@@ -259,9 +259,10 @@ impl OperateService for OperateDoor {
         &self,
         request: Request<v1::ListBulksRequest>,
     ) -> Result<Response<v1::ListBulksResponse>, Status> {
-        self.viewer(&request)?;
+        let caller = self.viewer(&request)?;
         let operate = self.operate();
-        let plans = operate.bulks().iter().map(|plan| bulk::plan(&operate, plan)).collect();
+        let plans = operate.bulks().await.map_err(|refusal| caller.status(&refusal))?;
+        let plans = plans.iter().map(|plan| bulk::plan(&operate, plan)).collect();
         Ok(Response::new(v1::ListBulksResponse { plans }))
     }
 

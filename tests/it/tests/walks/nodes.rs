@@ -20,6 +20,8 @@ use tests_harness::reconcile::{self, Difference};
 const PROVINCE: usize = 2;
 /// Longer than anything waits for an answer.
 const PAUSE: Duration = Duration::from_secs(20);
+/// Rest of a sender between two envelopes: the load lasts for minutes, and all of it is reconciled.
+const PACE: Duration = Duration::from_millis(150);
 /// Nothing moves for so long: what is missing will not come. What was leased by a node that died is free again when its lease has run out.
 const PATIENCE: Duration = limits::LEASE_TIME.saturating_mul(2).saturating_add(Duration::from_secs(40));
 
@@ -115,7 +117,7 @@ async fn nodes_and_redis_die_and_are_held_up_under_load_and_nothing_is_lost_or_d
     let senders = [cast.commune.clone(), cast.department.clone()];
     let mut loads = Vec::new();
     for from in &senders {
-        loads.push(Load::start(world.local(), from, &cast.land_office, 3).await.unwrap());
+        loads.push(Load::start_at(world.local(), from, &cast.land_office, 3, PACE).await.unwrap());
     }
     let faults = all_faults(&mut world.random);
     for fault in &faults {

@@ -97,3 +97,16 @@ pub fn of_process(process: u32, field: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
+
+/// Processor time that a process has used, all threads.
+///
+/// # Errors
+/// When it does not run.
+pub fn cpu_of(process: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in parentheses, may hold spaces; user and system time are the 12th and 13th field after it.
+    let (_, fields) = stat.rsplit_once(')').context("the process's figures")?;
+    let ticks: Vec<u64> = fields.split_whitespace().skip(11).take(2).flat_map(str::parse).collect();
+    let per_second = rustix::param::clock_ticks_per_second();
+    Ok(Duration::from_secs_f64(ticks.iter().sum::<u64>() as f64 / per_second as f64))
+}

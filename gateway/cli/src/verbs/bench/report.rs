@@ -6,6 +6,7 @@ use super::echo::EchoFloor;
 use super::floor::Cost;
 use super::load::Run;
 use super::memory::{Parts, Stage};
+use super::redis::{self, OnRedis};
 use super::search::Answered;
 use crate::outln;
 use crate::output::{self, Form};
@@ -67,6 +68,8 @@ pub struct Report {
     pub parts: Option<Parts>,
     /// Rate and memory by envelopes kept.
     pub stages: Vec<Stage>,
+    /// The gateway on Redis.
+    pub on_redis: Option<OnRedis>,
 }
 
 /// Prints the reports.
@@ -100,6 +103,7 @@ pub fn print(reports: &[Report], form: Form) -> anyhow::Result<()> {
         if let Some(memory) = report.ours.memory {
             outln!("gateway's resident memory after {} envelopes: {} MiB", kept(&report.ours), memory / 1_048_576);
         }
+        report.on_redis.iter().for_each(redis::print);
     }
     Ok(())
 }
@@ -176,6 +180,7 @@ fn json(report: &Report) -> serde_json::Value {
                 "what": one.what, "p50_seconds": one.p50.as_secs_f64(), "max_seconds": one.max.as_secs_f64(),
             })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
+        "on_redis": report.on_redis.as_ref().map(redis::json),
         "three_levels": report.across.as_ref().map(run), "memory_bytes": report.ours.memory,
     })
 }
