@@ -48,6 +48,9 @@ pub trait PartStore: Send + Sync {
     /// # Errors
     /// [`PartError`].
     async fn remove(&self, digests: &[Digest], before: Timestamp) -> Result<u64, PartError>;
+
+    /// Waits until what broken uploads have left in memory is put away. Nothing more is asked of the store after it.
+    async fn close(&self) {}
 }
 
 /// An upload under way. Dropping it keeps what has been written, so that it can go on later.
@@ -120,6 +123,15 @@ pub enum PartError {
     /// The disk is full.
     #[error("the disk of the parts is full")]
     Full,
+    /// The store of the parts is elsewhere, and does not answer, or not as it should.
+    #[error("the store of the parts is not available: {what}: {source}")]
+    Unavailable {
+        /// What was asked for.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A file.
     #[error("{path}: {source}")]
     File {

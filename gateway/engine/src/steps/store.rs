@@ -225,7 +225,7 @@ pub(crate) fn part_refusal(error: PartError) -> Refusal {
         PartError::Busy => Refusal::new(Reason::Overloaded).retry_after(RETRY_FAULT),
         PartError::Unknown => Reason::PartMissing.into(),
         PartError::Full => Refusal::new(Reason::StoreFull).retry_after(RETRY_FULL),
-        PartError::File { .. } => {
+        PartError::File { .. } | PartError::Unavailable { .. } => {
             tracing::warn!(%error, "the part store took no step");
             Refusal::new(Reason::StoreUnavailable).retry_after(RETRY_FAULT)
         }

@@ -142,7 +142,12 @@ fn refusal(error: PartError) -> Refusal {
             tracing::error!(path = %path.display(), error = %source, "a part cannot be kept");
             Refusal::new(Reason::StoreUnavailable)
         }
+        PartError::Unavailable { what, source } => {
+            tracing::warn!(%what, error = %source, "the store of the parts is not available");
+            Refusal::new(Reason::StoreUnavailable).retry_after(AWAY_WAIT)
+        }
     }
 }
 
 const BUSY_WAIT: Duration = Duration::from_secs(1);
+const AWAY_WAIT: Duration = Duration::from_secs(5);
