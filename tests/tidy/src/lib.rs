@@ -20,8 +20,13 @@ pub fn root() -> PathBuf {
 
 /// Every hand-written file whose name ends in `ending`, in the order of paths. Build output and dot-folders are left out.
 pub fn sources(ending: &str) -> Vec<Source> {
+    sources_below("", ending)
+}
+
+/// The same below a folder, given from the root.
+pub fn sources_below(folder: &str, ending: &str) -> Vec<Source> {
     let mut found = Vec::new();
-    gather(&root(), ending, &mut found);
+    gather(&root().join(folder), ending, &mut found);
     found.sort_by(|a, b| a.path.cmp(&b.path));
     assert!(!found.is_empty(), "no file of the tree ends in {ending}: the walk looks in the wrong place");
     found
