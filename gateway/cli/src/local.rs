@@ -1,8 +1,10 @@
 //! A federation on this machine: generated province, signed directory, and one gateway process a level. Demo, bench and tests use it.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -397,17 +399,21 @@ impl Drop for Local {
 /// # Errors
 /// When the machine has none.
 pub fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
-    let mut held: Vec<TcpListener> = Vec::new();
+    /// Those of this process are somebody's even while nobody listens on them.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut ports = Vec::new();
     for _ in 0..10_000 {
-        if held.len() == count {
-            break;
+        if ports.len() == count {
+            return Ok(ports);
         }
-        held.extend(TcpListener::bind(("127.0.0.1", rand::random_range(15_000..32_000))));
+        let port = rand::random_range(15_000..32_000);
+        if !given.contains(&port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            given.insert(port);
+            ports.push(port);
+        }
     }
-    if held.len() < count {
-        return Err(std::io::Error::other("no free port between 15000 and 32000"));
-    }
-    held.iter().map(|listener| listener.local_addr().map(|address| address.port())).collect()
+    Err(std::io::Error::other("no free port between 15000 and 32000"))
 }
 
 /// Whether the gateway whose admin door has this port answers its readiness check within a second.

@@ -15,7 +15,7 @@ use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 
 use crate::config::draft::{Draft, Places, TlsDraft};
-use crate::config::{self, AdapterConfig, Bucket, Config, Fault, Parts, Store};
+use crate::config::{self, AdapterConfig, Bucket, Config, Fault, Parts, Store, StoreKind};
 use crate::directory_source::{KEPT, read_bounded};
 use crate::tls::{self, Identity};
 use crate::{app, directory_source, evidence_key};
@@ -87,6 +87,9 @@ fn check_draft(draft: &Draft, ports: Ports, now: Timestamp) -> Vec<Fault> {
     }
     if let Some(store) = &draft.store {
         findings.disk("store.path", &store.path, store.free_bytes_min);
+        if let StoreKind::Redis(redis) = &store.kind {
+            findings.redis(redis);
+        }
         match &draft.parts {
             Some(Parts::Folder(folder)) if !folder.starts_with(&store.path) => {
                 findings.disk("parts.path", folder, store.free_bytes_min);
@@ -271,6 +274,21 @@ impl Findings<'_> {
         self.take("parts.secret_key", read_secret(&bucket.secret_key));
         if let Some(roots) = &bucket.roots {
             self.take("parts.roots", tls::read_roots(roots, &mut RootCertStore::empty()));
+        }
+    }
+
+    /// The same for Redis.
+    fn redis(&mut self, redis: &config::Redis) {
+        if let Some(password) = &redis.password {
+            self.take("redis.password", read_secret(password));
+        }
+        if let Some(roots) = &redis.roots {
+            self.take("redis.roots", tls::read_roots(roots, &mut RootCertStore::empty()));
+        }
+        if let Some((certificate, key)) = &redis.identity {
+            for (name, path) in [("redis.certificate", certificate), ("redis.key", key)] {
+                self.take(name, read_bounded(path).map_err(|error| format!("{}: {error}", path.display())));
+            }
         }
     }
 
