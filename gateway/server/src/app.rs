@@ -96,6 +96,9 @@ pub enum StartError {
     /// The parts.
     #[error("the parts cannot be opened: {0}")]
     Parts(#[from] gateway_store::parts::PartError),
+    /// The bucket of the parts.
+    #[error("the bucket of the parts cannot be used: {0}")]
+    Bucket(#[from] gateway_store_objects::OpenError),
     /// The directory.
     #[error("there is no directory to stand on: {0}: put a signed directory where `directory.file` says")]
     Directory(#[from] SourceError),

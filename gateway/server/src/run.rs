@@ -79,6 +79,9 @@ pub(crate) async fn run(app: App, shutdown: CancellationToken) -> Result<(), Run
     queues.close();
     closing.cancel();
     running.finish(&stop, drain.saturating_sub(began.elapsed()).max(CLOSING_TIME_MIN), drain).await;
+    if tokio::time::timeout(CLOSE_TIME_MAX, engine.parts().close()).await.is_err() {
+        tracing::warn!("the ends of broken uploads could not be put away in time; they come again");
+    }
     if tokio::time::timeout(CLOSE_TIME_MAX, store.close()).await.is_err() {
         tracing::warn!("the store took too long to close; it recovers at the next start");
     }

@@ -19,6 +19,8 @@ use crate::names::{Object, Place, Prefix};
 pub(crate) const PIECE_BYTES: usize = 2 * 1024 * 1024;
 /// For a request with all its repetitions, or a page of a list.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(20);
+/// Objects that one request deletes.
+const DELETED_AT_ONCE: usize = 1_000;
 /// Objects of one part, of all its owners.
 const OBJECTS_MAX: usize = 100_000;
 
@@ -135,13 +137,11 @@ impl Objects {
     pub(crate) async fn delete(&self, place: &Place, objects: Vec<Object>) -> Result<(), PartError> {
         let at = self.prefix.of_place(place);
         let paths: Vec<Path> = objects.iter().map(|object| self.prefix.object(place, object)).collect();
-        for batch in paths.chunks(1_000) {
-            let locations = futures::stream::iter(batch.to_vec().into_iter().map(Ok)).boxed();
-            let deleted = self.store.delete_stream(locations).try_for_each(|_| async { Ok(()) });
-            match self.within(&at, deleted).await {
-                Err(PartError::Unknown) | Ok(()) => {}
-                Err(error) => return Err(error),
-            }
+        for batch in paths.chunks(DELETED_AT_ONCE) {
+            let locations: Vec<_> = batch.iter().cloned().map(Ok).collect();
+            let deleted = self.store.delete_stream(futures::stream::iter(locations).boxed());
+            let none_left = deleted.try_for_each(|_| async { Ok(()) });
+            self.within(&at, none_left).await?;
         }
         Ok(())
     }
@@ -153,7 +153,6 @@ impl Objects {
     ) -> Result<T, PartError> {
         match tokio::time::timeout(REQUEST_TIME_MAX, request).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(object_store::Error::NotFound { .. })) => Err(PartError::Unknown),
             Ok(Err(error)) => Err(failed(path, error)),
             Err(_) => Err(failed(path, NoAnswer)),
         }

@@ -28,6 +28,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("gateway-store-embedded", &["gateway-model", "gateway-evidence", "gateway-store"]),
     ("gateway-store-redis", &["gateway-model", "gateway-evidence", "gateway-store"]),
+    ("gateway-store-objects", &["gateway-model", "gateway-store"]),
     ("gateway-register", &["gateway-model"]),
     ("adapters-sdk", &["proto", "gateway-model"]),
     (
@@ -69,6 +70,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "gateway-store",
             "gateway-store-embedded",
             "gateway-store-redis",
+            "gateway-store-objects",
             "gateway-register",
             "adapters-sdk",
             "gateway-engine",

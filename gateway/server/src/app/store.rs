@@ -8,15 +8,20 @@ use std::time::Duration;
 use gateway_engine::clock::Clock;
 use gateway_model::note::NoteSigner;
 use gateway_store::Store;
+use gateway_store::parts::PartStore;
 use gateway_store_embedded::{EmbeddedStore, FileParts, OpenOptions, PartLimits};
+use gateway_store_objects::ObjectParts;
 use gateway_store_redis::{Durability, RedisStore, Server, Tls, Topology};
 
 use super::StartError;
+use crate::check::read_secret;
 use crate::config::{self, Config, StoreKind};
 use crate::notice;
 
 /// What a start takes longer for it, some hundredths of a second, every commit takes less.
 const LOG_BYTES_AHEAD: u64 = 16 * 1024 * 1024;
+/// A bucket is listed whole for parts that nobody needs at most this often.
+const LIST_EVERY_MAX: Duration = Duration::from_secs(3_600);
 
 /// How long a start waits for Redis: they may be starting together.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -56,7 +61,7 @@ pub(super) async fn open(
     config: &Config,
     signer: NoteSigner,
     clock: &Arc<dyn Clock>,
-) -> Result<(OpenedStore, Arc<FileParts>), StartError> {
+) -> Result<(OpenedStore, Arc<dyn PartStore>), StartError> {
     let folder = config.store.path.clone();
     let file = |source| StartError::File { path: folder.clone(), source };
     // Envelopes are nobody else's to read, whatever the umask says.
@@ -68,19 +73,50 @@ pub(super) async fn open(
     };
     let parts = match &config.parts {
         config::Parts::Folder(folder) => open_folder(config, folder.clone(), clock).await?,
-        config::Parts::S3(_) => {
-            let fault = config.places.fault("parts.kind", "this build keeps parts in a folder only");
-            return Err(StartError::Config(vec![fault]));
-        }
+        config::Parts::S3(bucket) => open_bucket(config, bucket, clock).await?,
     };
-    Ok((store, Arc::new(parts)))
+    Ok((store, parts))
 }
 
-async fn open_folder(config: &Config, folder: PathBuf, clock: &Arc<dyn Clock>) -> Result<FileParts, StartError> {
+async fn open_folder(
+    config: &Config,
+    folder: PathBuf,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn PartStore>, StartError> {
     let free_bytes_min = config.store.free_bytes_min;
     let limits = PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min, ..PartLimits::default() };
     let clock = clock.clone();
-    Ok(tokio::task::spawn_blocking(move || FileParts::open(folder, limits, move || clock.now())).await??)
+    let opened = tokio::task::spawn_blocking(move || FileParts::open(folder, limits, move || clock.now())).await?;
+    Ok(Arc::new(opened?))
+}
+
+async fn open_bucket(
+    config: &Config,
+    bucket: &config::Bucket,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn PartStore>, StartError> {
+    let secret = |key: &str, path: &Path| {
+        read_secret(path).map_err(|problem| StartError::Config(vec![config.places.fault(key, problem)]))
+    };
+    let access_key = secret("parts.access_key", &bucket.access_key)?;
+    let secret_key = secret("parts.secret_key", &bucket.secret_key)?;
+    // Candidates for removal need not be looked for more often than they come.
+    let list_every = LIST_EVERY_MAX.min(config.store.upload_retention / 8);
+    let options = gateway_store_objects::Options {
+        region: bucket.region.clone(),
+        prefix: bucket.prefix.clone(),
+        roots: bucket.roots.as_deref().map(read).transpose()?,
+        part_bytes_max: config.limits.part_bytes,
+        list_every,
+        ..gateway_store_objects::Options::new(
+            bucket.endpoint.to_string().trim_end_matches('/'),
+            &bucket.bucket,
+            &access_key,
+            &secret_key,
+        )
+    };
+    let clock = clock.clone();
+    Ok(Arc::new(ObjectParts::open(options, move || clock.now()).await?))
 }
 
 async fn open_embedded(

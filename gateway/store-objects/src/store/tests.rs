@@ -170,6 +170,37 @@ async fn however_an_upload_that_goes_on_and_a_sweep_meet_what_is_finished_is_who
     assert!(finished > 10 && lost > 10, "{finished} finished, {lost} lost");
 }
 
+/// Two nodes go on with one upload; one of them is given wrong bytes and removes it.
+#[tokio::test]
+async fn however_wrong_bytes_are_removed_a_part_that_was_finished_from_the_same_beginning_is_whole() {
+    let (mut finished, mut lost) = (0, 0);
+    let mut schedules = explore();
+    while let Some(mut choices) = schedules.next() {
+        let stage = Stage::new();
+        stale(&stage, false).await;
+        let (wrong, right) = (stage.node(Some(0)), stage.node(Some(1)));
+        let mut bad = wrong.begin(&desk(), part(), 10).await.unwrap();
+        let mut good = right.begin(&desk(), part(), 10).await.unwrap();
+        bad.write(vec![b'x'; BYTES.len() - 10].into()).await.unwrap();
+        good.write(BYTES[10..].into()).await.unwrap();
+        let end = |writer: Box<dyn PartWriter>| -> BoxFuture<'static, bool> {
+            Box::pin(async move {
+                match writer.finish().await {
+                    Ok(()) => true,
+                    Err(PartError::DigestMismatch | PartError::Offset { .. }) => false,
+                    Err(error) => panic!("{error}"),
+                }
+            })
+        };
+        let told = walk(&stage.turns, vec![end(bad), end(good)], &mut choices);
+        assert!(!told[0], "{choices:?}");
+        assert!(is_readable(&stage.node(None)).await || !told[1], "what was finished is gone: {choices:?}");
+        *(if told[1] { &mut finished } else { &mut lost }) += 1;
+        schedules.done(choices);
+    }
+    assert!(finished > 10 && lost > 10, "{finished} finished, {lost} lost");
+}
+
 /// Three at once are too many ways: some thousands of them, always the same.
 #[tokio::test]
 async fn a_check_and_two_sweeps_meet_without_loss() {

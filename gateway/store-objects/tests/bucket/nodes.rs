@@ -1,9 +1,11 @@
 //! Several nodes on one bucket.
 
+use std::time::Duration;
+
 use gateway_store::parts::{Missing, PartError, PartStore as _};
 use tokio::io::AsyncReadExt as _;
 
-use crate::server::Server;
+use crate::server::{Server, now};
 use crate::{PIECE, bytes, desk, part, read, upload};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,6 +57,25 @@ fn another_node_goes_on_where_a_killed_one_stopped() {
         upload(&*next, &desk("a"), &bytes).await.unwrap();
         assert_eq!(read(&*next, &digest).await, bytes);
     });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_upload_that_goes_on_is_not_swept() {
+    let server = Server::start();
+    let (first, second) = (server.open().await, server.open().await);
+    let bytes = bytes(1, 1000);
+    let digest = part(&bytes).digest;
+    let mut writer = first.begin(&desk("a"), part(&bytes), 0).await.unwrap();
+    writer.write(bytes[..100].to_vec().into()).await.unwrap();
+    drop(writer);
+    first.missing(&desk("a"), &[digest]).await.unwrap();
+    let hour = Duration::from_secs(3_600);
+    server.age(2 * hour);
+    let mut writer = first.begin(&desk("a"), part(&bytes), 100).await.unwrap();
+    assert_eq!(second.remove(&[digest], now().minus(hour)).await.unwrap(), 0);
+    writer.write(bytes[100..].to_vec().into()).await.unwrap();
+    writer.finish().await.unwrap();
+    assert_eq!(read(&*second, &digest).await, bytes);
 }
 
 /// Whatever an owner does with one part, the others' is not touched by it.

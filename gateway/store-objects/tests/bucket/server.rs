@@ -133,11 +133,12 @@ async fn accept(listener: TcpListener, service: S3Service, control: Arc<Control>
         let (service, control, tls) = (service.clone(), control.clone(), tls.clone());
         tokio::spawn(async move {
             match tls {
-                Some(tls) => match tls.accept(socket).await {
-                    Ok(socket) => serve(socket, service, control).await,
-                    // Who does not trust the server goes away.
-                    Err(_) => {}
-                },
+                // Who does not trust the server goes away.
+                Some(tls) => {
+                    if let Ok(socket) = tls.accept(socket).await {
+                        serve(socket, service, control).await;
+                    }
+                }
                 None => serve(socket, service, control).await,
             }
         });

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
@@ -30,6 +30,8 @@ pub(super) struct Shelf {
 /// Requests that wait, by actor.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
+    /// Before and after a walk nobody waits.
+    is_walk: AtomicBool,
     waiting: Mutex<HashMap<usize, oneshot::Sender<()>>>,
 }
 
@@ -56,7 +58,7 @@ pub(super) struct Stepped {
 
 impl Stepped {
     async fn turn(&self) {
-        let Some(actor) = self.actor else { return };
+        let Some(actor) = self.actor.filter(|_| self.turns.is_walk.load(Ordering::SeqCst)) else { return };
         let (give, given) = oneshot::channel();
         let before = self.turns.waiting.lock().unwrap().insert(actor, give);
         assert!(before.is_none(), "one request of an actor at a time");
@@ -188,6 +190,7 @@ impl Explore {
 
 /// Lets the actors make their requests in the order of the choices; gives what each of them says.
 pub(super) fn walk(turns: &Turns, mut actors: Vec<BoxFuture<'static, bool>>, choices: &mut Choices) -> Vec<bool> {
+    turns.is_walk.store(true, Ordering::SeqCst);
     let mut said: Vec<Option<bool>> = vec![None; actors.len()];
     for actor in 0..actors.len() {
         said[actor] = poll(&mut actors[actor]);
@@ -195,6 +198,7 @@ pub(super) fn walk(turns: &Turns, mut actors: Vec<BoxFuture<'static, bool>>, cho
     loop {
         let waiting = turns.waiting();
         if waiting.is_empty() {
+            turns.is_walk.store(false, Ordering::SeqCst);
             return said.into_iter().map(Option::unwrap).collect();
         }
         let actor = waiting[choices.next(waiting.len())];
@@ -205,15 +209,16 @@ pub(super) fn walk(turns: &Turns, mut actors: Vec<BoxFuture<'static, bool>>, cho
 
 /// Lets actor 0 make so many requests, and no more for ever.
 pub(super) fn die(turns: &Turns, mut actor: BoxFuture<'static, bool>, requests: usize) {
+    turns.is_walk.store(true, Ordering::SeqCst);
     let mut said = poll(&mut actor);
     for _ in 0..requests {
-        if said.is_some() {
-            return;
+        if said.is_none() {
+            turns.give(0);
+            said = poll(&mut actor);
         }
-        turns.give(0);
-        said = poll(&mut actor);
     }
     drop(actor);
+    turns.is_walk.store(false, Ordering::SeqCst);
     turns.waiting.lock().unwrap().clear();
 }
 
