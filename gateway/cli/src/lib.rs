@@ -91,6 +91,11 @@ pub enum Verb {
     /// A receipt is a proof: an event, its place in the gateway's log, and the signed checkpoint of that log. Checking it needs the signed
     /// directory and no network.
     Receipt(verbs::receipt::Receipt),
+    /// Checks, mends and moves the store of a gateway that does not run.
+    ///
+    /// The store is the one that the configuration names. From one kind to another: stop the gateway, `store export`, change `[store]`,
+    /// `store import`, start.
+    Store(verbs::store::Store),
     /// Puts adapters in any language to the test, starts new ones, and shows those of a gateway.
     Adapter(verbs::adapter::Adapter),
     /// Explains a reason code.
@@ -123,6 +128,7 @@ pub async fn run(cli: Cli) -> Exit {
         Verb::Directory(verb) => verb.run(language),
         Verb::Verify(verb) => verb.run(language),
         Verb::Receipt(verb) => verb.run(language).await,
+        Verb::Store(verb) => verb.run(language).await,
         Verb::Adapter(verb) => verb.run(language).await,
         Verb::Explain(verb) => verb.run(language),
         Verb::Bench(verb) => verb.run().await,

@@ -19,6 +19,7 @@ pub mod send;
 pub mod serve;
 pub mod stats;
 pub mod status;
+pub mod store;
 pub mod stuck;
 pub mod trace;
 pub mod trust;

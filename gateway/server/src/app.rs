@@ -1,5 +1,6 @@
 //! The wiring: the only place that names concrete stores and adapters.
 
+pub mod offline;
 mod store;
 
 use std::collections::{BTreeMap, HashMap};

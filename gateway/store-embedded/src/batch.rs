@@ -8,7 +8,7 @@ mod record;
 mod returns;
 mod settle;
 
-pub(crate) use mark::{every_mark, marks};
+pub(crate) use mark::{each_mark, marks, set_mark};
 pub(crate) use returns::WayBack;
 
 use std::collections::HashMap;

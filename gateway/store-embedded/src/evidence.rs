@@ -34,21 +34,103 @@ pub(crate) struct NewLeaf {
 
 /// Writes the leaves of a batch, and its checkpoint.
 pub(crate) fn insert_leaves(connection: &Connection, leaves: &[NewLeaf], batch: &Batch) -> Result<(), Failure> {
-    let size = signed(batch.next.size());
+    for (leaf, receipt) in leaves.iter().zip(&batch.receipts) {
+        insert_leaf(connection, leaf.envelope, leaf.position, batch.next.size(), receipt)?;
+    }
+    insert_checkpoint(connection, batch.next.size(), &batch.checkpoint)
+}
+
+/// Writes one leaf; the checkpoint of its receipt stands elsewhere.
+pub(crate) fn insert_leaf(
+    connection: &Connection,
+    envelope: i64,
+    position: i64,
+    tree_size: u64,
+    receipt: &Receipt,
+) -> Result<(), Failure> {
+    let mut proof = Vec::with_capacity(receipt.proof.len() * DIGEST_BYTES);
+    receipt.proof.iter().for_each(|node| proof.extend_from_slice(&node.0));
+    let (index, size) = (signed(receipt.leaf_index), signed(tree_size));
+    let sum = event_sum(index, envelope, position, size, &receipt.event, &proof).finish();
     let mut insert = connection.prepare_cached(
         "INSERT INTO event (leaf, envelope, position, tree_size, event, proof, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    let mut proof = Vec::with_capacity(24 * DIGEST_BYTES);
-    for (leaf, receipt) in leaves.iter().zip(&batch.receipts) {
-        proof.clear();
-        receipt.proof.iter().for_each(|node| proof.extend_from_slice(&node.0));
-        let index = signed(receipt.leaf_index);
-        let sum = event_sum(index, leaf.envelope, leaf.position, size, &leaf.event, &proof).finish();
-        insert.execute(params![index, leaf.envelope, leaf.position, size, &leaf.event[..], &proof[..], sum])?;
-    }
-    let mut insert = connection.prepare_cached("INSERT INTO checkpoint (size, note, sum) VALUES (?1, ?2, ?3)")?;
-    insert.execute(params![size, &*batch.checkpoint, checkpoint_sum(size, &batch.checkpoint).finish()])?;
+    insert.execute(params![index, envelope, position, size, &receipt.event[..], &proof[..], sum])?;
     Ok(())
+}
+
+/// Writes a signed checkpoint.
+pub(crate) fn insert_checkpoint(connection: &Connection, size: u64, note: &str) -> Result<(), Failure> {
+    let size = signed(size);
+    let mut insert = connection.prepare_cached("INSERT INTO checkpoint (size, note, sum) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![size, note, checkpoint_sum(size, note).finish()])?;
+    Ok(())
+}
+
+/// One line of an envelope's history, or a leaf that stands in none.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) position: i64,
+    pub(crate) what: What,
+}
+
+/// What a line is.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// A leaf of the own log, and how many leaves its checkpoint covers.
+    Own { receipt: Receipt, tree_size: u64 },
+    /// A receipt of another gateway.
+    Foreign(ForeignReceipt),
+}
+
+/// The history of one envelope after a position, in order, at most `limit` lines.
+pub(crate) fn lines_of(connection: &Connection, envelope: i64, after: i64, limit: usize) -> Result<Vec<Line>, Failure> {
+    let rows_max = i64::try_from(limit).unwrap_or(i64::MAX);
+    let sql = format!(
+        "SELECT {RECEIPT_COLUMNS} FROM event LEFT JOIN checkpoint ON checkpoint.size = event.tree_size
+        WHERE event.envelope = ?1 AND event.position > ?2 ORDER BY event.position LIMIT ?3"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = statement.query(params![envelope, after, rows_max])?;
+    let mut lines = Vec::new();
+    while let Some(row) = found.next()? {
+        lines.push(read_own(row)?);
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT position, envelope, leaf_hash, receipt, sum FROM foreign_receipt
+        WHERE envelope = ?1 AND position > ?2 ORDER BY position LIMIT ?3",
+    )?;
+    let mut found = statement.query(params![envelope, after, rows_max])?;
+    while let Some(row) = found.next()? {
+        let (position, bytes) = read_foreign(row)?;
+        let damaged = || Failure::Damaged(format!("foreign receipt {position}"));
+        let leaf_hash = row.get_ref(2)?.as_blob().ok().and_then(Digest::from_slice).ok_or_else(damaged)?;
+        lines.push(Line { position, what: What::Foreign(ForeignReceipt { leaf_hash, bytes }) });
+    }
+    lines.sort_by_key(|line| line.position);
+    lines.truncate(limit);
+    Ok(lines)
+}
+
+/// One leaf.
+pub(crate) fn leaf_at(connection: &Connection, leaf: i64) -> Result<Option<Line>, Failure> {
+    let sql = format!(
+        "SELECT {RECEIPT_COLUMNS} FROM event LEFT JOIN checkpoint ON checkpoint.size = event.tree_size WHERE event.leaf = ?1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([leaf])?;
+    rows.next()?.map(read_own).transpose()
+}
+
+fn read_own(row: &Row<'_>) -> Result<Line, Failure> {
+    let (leaf, size): (i64, i64) = (row.get(0)?, row.get(3)?);
+    if row.get_ref(7)? == rusqlite::types::ValueRef::Null {
+        return Err(Failure::Damaged(format!("event {leaf}: its checkpoint is missing")));
+    }
+    let event = read_event(row)?;
+    let position = signed(event.position);
+    let what = What::Own { receipt: event.receipt, tree_size: size.unsigned_abs() };
+    Ok(Line { position, what })
 }
 
 /// The receipt of one leaf.
@@ -136,9 +218,20 @@ pub(crate) fn newest_checkpoint(connection: &Connection) -> Result<Option<Arc<st
         connection.prepare_cached("SELECT size, note, sum FROM checkpoint ORDER BY size DESC LIMIT 1")?;
     let found: Option<(i64, String, i64)> =
         statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-    let Some((size, note, sum)) = found else { return Ok(None) };
+    found.map(read_checkpoint).transpose()
+}
+
+/// The signed checkpoint over so many leaves.
+pub(crate) fn checkpoint_at(connection: &Connection, size: i64) -> Result<Option<Arc<str>>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT size, note, sum FROM checkpoint WHERE size = ?1")?;
+    let found: Option<(i64, String, i64)> =
+        statement.query_row([size], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+    found.map(read_checkpoint).transpose()
+}
+
+fn read_checkpoint((size, note, sum): (i64, String, i64)) -> Result<Arc<str>, Failure> {
     checkpoint_sum(size, &note).check(sum, || format!("checkpoint {size}"))?;
-    Ok(Some(note.into()))
+    Ok(note.into())
 }
 
 /// Position of a foreign receipt that is here already for this envelope.

@@ -11,6 +11,8 @@
 //! * `event` holds a leaf with its proof, `checkpoint` the one signed checkpoint of its batch: a receipt is one read, also for a duplicate.
 //! * `head` is one row that every commit rewrites: counters, and the state of the evidence log.
 //! * `run` and `sought` are the search index, written behind in runs of about a thousand envelopes: see `src/sought.rs`.
+//! * `store.importing` is a database that an import has begun and not ended: no gateway starts beside it. `store.rebuilding` is one that takes the
+//!   place of `store.db` when its indexes have been made anew; left over it only takes room.
 //! * Every row carries a checksum, except the index's, which only lead to rows. A damaged row is named and never served.
 //!
 //! # Commit
@@ -32,8 +34,10 @@ mod batch;
 mod check;
 mod claim;
 mod evidence;
+mod export;
 mod failure;
 mod head;
+mod import;
 mod list;
 #[cfg(feature = "mutants")]
 mod mutants;
@@ -42,6 +46,7 @@ mod options;
 mod parts;
 mod queue;
 mod reader;
+mod rebuild;
 mod room_ahead;
 mod rows;
 mod schema;
@@ -52,7 +57,10 @@ mod sum;
 mod work;
 mod writer;
 
-pub use check::{CheckReport, check};
+pub use check::check;
+pub use export::export;
+pub use import::import;
 pub use options::{OpenError, OpenOptions, Synchronous};
 pub use parts::{FileParts, PartLimits};
+pub use rebuild::rebuild;
 pub use store::EmbeddedStore;

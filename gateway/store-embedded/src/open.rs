@@ -30,11 +30,13 @@ use crate::writer::{self, Writer};
 use crate::{ahead, claim, evidence, room_ahead};
 
 /// The database.
-const DATABASE: &str = "store.db";
+pub(crate) const DATABASE: &str = "store.db";
+/// The database that an import is writing; that it is there says that the import has not ended.
+pub(crate) const IMPORTING: &str = "store.importing";
 /// Locked for as long as a process has the store.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// Names the last acknowledged commit; that it is there says that a store was here.
-const ACKNOWLEDGED: &str = "acknowledged";
+pub(crate) const ACKNOWLEDGED: &str = "acknowledged";
 /// Where the parts lie when they lie beside the database.
 const PARTS: &str = "parts";
 const HEADER_BYTES: usize = 100;
@@ -48,6 +50,7 @@ pub(crate) fn open(options: OpenOptions) -> Result<EmbeddedStore, OpenError> {
     };
     fs::create_dir_all(folder).map_err(file(folder))?;
     let lock = lock(&folder.join(LOCK))?;
+    whole(folder)?;
     let path = folder.join(DATABASE);
     let is_new = check_files(folder, &path)?;
     // Before the database: on a full disk it is what lets it open.
@@ -138,6 +141,7 @@ pub(crate) struct OpenedForCheck {
 pub(crate) fn open_for_check(folder: &Path) -> Result<OpenedForCheck, OpenError> {
     let lock = lock(&folder.join(LOCK))?;
     let path = folder.join(DATABASE);
+    whole(folder)?;
     if check_files(folder, &path)? {
         return Err(OpenError::Missing { path, beside: folder.to_owned() });
     }
@@ -148,7 +152,13 @@ pub(crate) fn open_for_check(folder: &Path) -> Result<OpenedForCheck, OpenError>
     Ok(OpenedForCheck { connection, acknowledged, _lock: lock })
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+/// What an import has begun and not ended is no store.
+fn whole(folder: &Path) -> Result<(), OpenError> {
+    let path = folder.join(IMPORTING);
+    if path.exists() { Err(OpenError::HalfImported { path }) } else { Ok(()) }
+}
+
+pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
     let file = |source| OpenError::File { path: path.to_owned(), source };
     let lock = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(file)?;
     match lock.try_lock() {
@@ -159,7 +169,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 }
 
 /// Whether a store is to be made here. Never when anything says that there was one.
-fn check_files(folder: &Path, path: &Path) -> Result<bool, OpenError> {
+pub(crate) fn check_files(folder: &Path, path: &Path) -> Result<bool, OpenError> {
     let missing = |beside: PathBuf| OpenError::Missing { path: path.to_owned(), beside };
     let mut traces = [folder.join(ACKNOWLEDGED), beside(path, "-wal"), folder.join(PARTS)].into_iter();
     if !path.exists() {
@@ -232,7 +242,7 @@ fn open_database(path: &Path, options: &OpenOptions, is_new: bool) -> Result<Con
 }
 
 /// Brings a store of an older format up to today's, in one transaction.
-fn upgrade(connection: &Connection, found: i32) -> Result<(), Failure> {
+pub(crate) fn upgrade(connection: &Connection, found: i32) -> Result<(), Failure> {
     let known = usize::try_from(found.saturating_sub(1)).unwrap_or(0);
     let Some(changes) = schema::CHANGES.get(known..).filter(|changes| !changes.is_empty()) else { return Ok(()) };
     connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -245,7 +255,7 @@ fn upgrade(connection: &Connection, found: i32) -> Result<(), Failure> {
     Ok(())
 }
 
-fn create(connection: &Connection) -> Result<(), Failure> {
+pub(crate) fn create(connection: &Connection) -> Result<(), Failure> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     connection.execute_batch(TABLES)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -340,7 +350,7 @@ fn wake_what_lies_too_far_ahead(
     }
 }
 
-fn has_content(path: &Path) -> bool {
+pub(crate) fn has_content(path: &Path) -> bool {
     let Ok(metadata) = fs::metadata(path) else { return false };
     if metadata.is_file() {
         return metadata.len() > 0;
@@ -348,13 +358,13 @@ fn has_content(path: &Path) -> bool {
     fs::read_dir(path).into_iter().flatten().flatten().any(|entry| has_content(&entry.path()))
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()?;
     match folder.canonicalize()?.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
@@ -366,14 +376,14 @@ fn corrupt<T>(path: &Path, what: &str) -> Result<T, OpenError> {
     Err(OpenError::Corrupt { path: path.to_owned(), what: what.to_owned() })
 }
 
-fn not_acknowledged(path: &Path, source: io::Error) -> OpenError {
+pub(crate) fn not_acknowledged(path: &Path, source: io::Error) -> OpenError {
     match source.kind() {
         io::ErrorKind::InvalidData => OpenError::Corrupt { path: path.to_owned(), what: source.to_string() },
         _ => OpenError::File { path: path.to_owned(), source },
     }
 }
 
-fn refuse(path: &Path, failure: Failure) -> OpenError {
+pub(crate) fn refuse(path: &Path, failure: Failure) -> OpenError {
     match (failure.trouble(), failure) {
         (Trouble::Full | Trouble::Disk | Trouble::Other, Failure::Sql(source)) => {
             OpenError::Database { path: path.to_owned(), source }

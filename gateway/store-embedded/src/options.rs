@@ -111,6 +111,14 @@ pub enum OpenError {
         /// What stands beside it.
         beside: PathBuf,
     },
+    /// An import has not ended.
+    #[error(
+        "{path} is half imported: `lienthong store import` was stopped before its end; run it again from the beginning, or delete that file"
+    )]
+    HalfImported {
+        /// What the import was writing.
+        path: PathBuf,
+    },
     /// The database lacks commits that had been acknowledged.
     #[error(
         "{path} ends at commit {found}, but commit {acknowledged} had been acknowledged: the file or its -wal file has been cut, damaged or replaced by an older one; restore both together"

@@ -5,7 +5,7 @@ use gateway_model::envelope::{ContentKind, Priority, ResolvedRecipient};
 use gateway_model::id::{AgencyId, DeliveryId, EnvelopeId, EnvelopeKey, GatewayId};
 use gateway_model::state::{DeliveryState, DeliveryStatus};
 use gateway_model::{Digest, Reason, Timestamp};
-use gateway_store::accept::{Header, NewEnvelope, PartRef};
+use gateway_store::accept::{Header, PartRef};
 use gateway_store::claim::Lane;
 use gateway_store::rows::{DeliveryRow, EnvelopeRow, EnvelopeSeq};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -63,15 +63,13 @@ pub(crate) fn sequence(number: i64) -> EnvelopeSeq {
 /// Writes an envelope's row; its body and parts stand elsewhere.
 pub(crate) fn insert_envelope(
     connection: &Connection,
-    seq: i64,
-    envelope: &NewEnvelope,
-    accepted_leaf: i64,
+    row: &EnvelopeRow,
     open: i64,
     final_at: Option<i64>,
 ) -> Result<(), Failure> {
-    let (key, header) = (envelope.key(), envelope.header());
+    let (seq, key, digest, header) = (number(row.seq), &row.key, row.digest, &row.header);
+    let accepted_leaf = crate::evidence::signed(row.accepted_leaf);
     let (hops, parts) = (encode_hops(&header.hops), encode_parts(&header.parts));
-    let digest = envelope.digest();
     let sum = envelope_sum(seq, key, &digest, header, &hops, &parts, accepted_leaf).finish();
     let mut statement = connection.prepare_cached(
         "INSERT INTO envelope (seq, sender, id, digest, received_at, expires_at, priority, kind, file_code, subject, code, arrived_from,

@@ -92,6 +92,17 @@ pub(crate) fn open_writer(path: &Path, synchronous: Synchronous) -> rusqlite::Re
     Ok(connection)
 }
 
+/// Opens a database that is only made: without a journal, since it is thrown away unless it becomes whole.
+pub(crate) fn open_new(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    settle_in(&connection, WRITER_CACHE_KIB)?;
+    Ok(connection)
+}
+
 /// Opens a connection that only reads.
 pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection =

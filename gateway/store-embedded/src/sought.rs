@@ -93,30 +93,11 @@ impl Behind {
     /// Writes the next run, in the transaction under way.
     pub(crate) fn write_run(&mut self, connection: &Connection) -> Result<(), Failure> {
         let first = self.indexed + 1;
-        let (last, mut entries) = recipients(connection, first)?;
+        let newest: i64 = connection.query_row("SELECT coalesce(max(seq), 0) FROM envelope", [], |row| row.get(0))?;
+        let until = newest.min(first + ENVELOPES_MAX - 1);
+        let (last, mut entries) = recipients(connection, first, until, DELIVERIES_MAX)?;
         let deliveries = entries.len() / 2;
-        let mut run = Run { first, last, earliest: i64::MAX, latest: i64::MIN };
-        let mut select = connection.prepare_cached(
-            "SELECT seq, sender, digest, code, parts, received_at FROM envelope WHERE seq BETWEEN ?1 AND ?2",
-        )?;
-        let mut rows = select.query([first, last])?;
-        while let Some(row) = rows.next()? {
-            let (key, received_at) = (delivery_key(row.get(0)?, 0), row.get(5)?);
-            (run.earliest, run.latest) = (run.earliest.min(received_at), run.latest.max(received_at));
-            let mut add = |word: Word<'_>| entries.push((word.number(), key));
-            if let Ok(sender) = AgencyId::parse(row.get_ref(1)?.as_str()?) {
-                add(Word::Sender(&sender));
-            }
-            if let Some(digest) = Digest::from_slice(row.get_ref(2)?.as_blob()?) {
-                add(Word::Hash(&digest));
-            }
-            let parts = rows::decode_parts(row.get_ref(4)?.as_blob()?).unwrap_or_default();
-            parts.iter().for_each(|part| add(Word::Hash(&part.digest)));
-            let code = row.get_ref(3)?.as_str()?;
-            if !code.is_empty() {
-                add(Word::Code(code));
-            }
-        }
+        let run = add_words(connection, first, last, &mut entries)?;
         entries.sort_unstable();
         entries.dedup();
         let mut insert = connection.prepare_cached("INSERT INTO sought (run, word, key) VALUES (?1, ?2, ?3)")?;
@@ -132,17 +113,55 @@ impl Behind {
     }
 }
 
-/// The recipients of the next run's deliveries, two words each, and the run's last envelope.
-fn recipients(connection: &Connection, first: i64) -> Result<(i64, Vec<(i64, i64)>), Failure> {
-    let newest: i64 = connection.query_row("SELECT coalesce(max(seq), 0) FROM envelope", [], |row| row.get(0))?;
-    let last = newest.min(first + ENVELOPES_MAX - 1);
+/// What a run of these envelopes has to say, as far as it is in order: the run, and its words with where they lead.
+pub(crate) fn expected(connection: &Connection, first: i64, last: i64) -> Result<(Run, Vec<(i64, i64)>), Failure> {
+    let (_, mut entries) = recipients(connection, first, last, usize::MAX)?;
+    let run = add_words(connection, first, last, &mut entries)?;
+    Ok((run, entries))
+}
+
+/// The words of the envelopes themselves.
+fn add_words(connection: &Connection, first: i64, last: i64, entries: &mut Vec<(i64, i64)>) -> Result<Run, Failure> {
+    let mut run = Run { first, last, earliest: i64::MAX, latest: i64::MIN };
+    let mut select = connection.prepare_cached(
+        "SELECT seq, sender, digest, code, parts, received_at FROM envelope WHERE seq BETWEEN ?1 AND ?2",
+    )?;
+    let mut rows = select.query([first, last])?;
+    while let Some(row) = rows.next()? {
+        let (key, received_at) = (delivery_key(row.get(0)?, 0), row.get(5)?);
+        (run.earliest, run.latest) = (run.earliest.min(received_at), run.latest.max(received_at));
+        let mut add = |word: Word<'_>| entries.push((word.number(), key));
+        if let Ok(sender) = AgencyId::parse(row.get_ref(1)?.as_str()?) {
+            add(Word::Sender(&sender));
+        }
+        if let Some(digest) = Digest::from_slice(row.get_ref(2)?.as_blob()?) {
+            add(Word::Hash(&digest));
+        }
+        let parts = rows::decode_parts(row.get_ref(4)?.as_blob()?).unwrap_or_default();
+        parts.iter().for_each(|part| add(Word::Hash(&part.digest)));
+        let code = row.get_ref(3)?.as_str()?;
+        if !code.is_empty() {
+            add(Word::Code(code));
+        }
+    }
+    Ok(run)
+}
+
+/// The recipients of the deliveries from one envelope until another, two words each, and the last envelope of them: an earlier one where there
+/// are more than `deliveries_max`.
+fn recipients(
+    connection: &Connection,
+    first: i64,
+    until: i64,
+    deliveries_max: usize,
+) -> Result<(i64, Vec<(i64, i64)>), Failure> {
     let mut select = connection
         .prepare_cached("SELECT key, named, serving FROM delivery WHERE key >= ?1 AND key < ?2 ORDER BY key")?;
-    let mut rows = select.query([delivery_key(first, 0), delivery_key(last + 1, 0)])?;
+    let mut rows = select.query([delivery_key(first, 0), delivery_key(until + 1, 0)])?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         let key: i64 = row.get(0)?;
-        if entries.len() >= 2 * DELIVERIES_MAX
+        if entries.len() / 2 >= deliveries_max
             && entries.last().is_some_and(|(_, other)| envelope_of(*other) != envelope_of(key))
         {
             return Ok((envelope_of(key) - 1, entries));
@@ -153,7 +172,7 @@ fn recipients(connection: &Connection, first: i64) -> Result<(i64, Vec<(i64, i64
             }
         }
     }
-    Ok((last, entries))
+    Ok((until, entries))
 }
 
 /// A delivery has another recipient than before: where its run is written already, that one is added.

@@ -18,7 +18,8 @@ use gateway_store::record::Recorded;
 use gateway_store::rows::DeliveryRow;
 use gateway_store::settle::ForeignReceipt;
 
-use crate::codec::{Damaged, Encoder};
+use crate::codec::Damaged;
+use crate::evidence::encode_note;
 use crate::failure::Failure;
 use crate::keys::{
     BodyId, Keys, event_field, foreign_field, leaf_field, note_field, return_field, return_item, seq_text,
@@ -28,7 +29,7 @@ use crate::queue::Step;
 use crate::rows::{Event, Leaf, WayBack};
 use crate::view::View;
 
-pub(crate) use keep::decode_mark;
+pub(crate) use keep::{decode_mark, encode_mark};
 
 /// What stands where a leaf names its envelope, when it is about none.
 const ABOUT_NO_ENVELOPE: u64 = 0;
@@ -129,7 +130,7 @@ impl<'a> Batch<'a> {
                 Leaf { index, envelope: *envelope, tree_size, event: event.clone(), proof: receipt.proof.clone() };
             self.plan.set(self.keys.log(index), leaf_field(index), row.encode());
         }
-        let note = Encoder::new("note").number(tree_size).text(&leaves.checkpoint).seal();
+        let note = encode_note(tree_size, &leaves.checkpoint);
         self.plan.set(self.keys.log(tree_size.saturating_sub(1)), note_field(tree_size), note);
         for (mut row, index) in std::mem::take(&mut self.returns_of_leaves) {
             let at = usize::try_from(index - leaves.first_index).unwrap_or(usize::MAX);

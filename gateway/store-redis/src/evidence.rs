@@ -9,7 +9,7 @@ use gateway_store::rows::{EnvelopeSeq, EventRow, EventSource, LeafRow};
 use redis::Pipeline;
 
 use crate::answer::{list, optional};
-use crate::codec::{Damaged, Decoder};
+use crate::codec::{Damaged, Decoder, Encoder};
 use crate::failure::Failure;
 use crate::keys::{Keys, event_field, leaf_field, note_field};
 use crate::link::{Link, Way};
@@ -148,7 +148,12 @@ async fn notes(link: &Link, keys: &Keys, sizes: impl IntoIterator<Item = u64>) -
     Ok(notes)
 }
 
-fn read_note(size: u64, row: &Bytes) -> Result<Arc<str>, Damaged> {
+/// Writes a signed checkpoint.
+pub(crate) fn encode_note(size: u64, note: &str) -> Bytes {
+    Encoder::new("note").number(size).text(note).seal()
+}
+
+pub(crate) fn read_note(size: u64, row: &Bytes) -> Result<Arc<str>, Damaged> {
     let mut read = Decoder::open("note", row)?;
     if read.number()? != size {
         return Err(read.damaged());

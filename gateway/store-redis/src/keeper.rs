@@ -10,6 +10,7 @@ use crate::fitness::{self, Unusable};
 use crate::head::VERSION_BYTES;
 use crate::keys::Keys;
 use crate::link::{Link, Way};
+use crate::offline;
 use crate::shared::Shared;
 
 /// How often it looks.
@@ -24,6 +25,7 @@ pub(crate) struct Keeper {
     pub(crate) link: Arc<Link>,
     pub(crate) keys: Keys,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) node: String,
 }
 
 impl Keeper {
@@ -69,8 +71,9 @@ impl Keeper {
         }
     }
 
-    /// Looks how much room there is, and how far the store has come.
+    /// Says that this node runs, and looks how much room there is, and how far the store has come.
     pub(crate) async fn look(&self) -> Result<(), Failure> {
+        offline::announce(&self.link, &self.keys, &self.node).await?;
         let mut question = redis::cmd("INFO");
         question.arg("memory");
         let answers = self.link.ask_each_master(Way::Read, question).await?;

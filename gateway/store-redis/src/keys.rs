@@ -7,7 +7,7 @@ use gateway_store::claim::Lane;
 use crate::codec::Damaged;
 
 /// Leaves of the evidence log in one hash.
-const LEAVES_IN_A_CHUNK: u64 = 1_024;
+pub(crate) const LEAVES_IN_A_CHUNK: u64 = 1_024;
 /// Digits of an envelope's number.
 const SEQ_DIGITS: usize = 12;
 /// The largest number that an envelope can have.
@@ -34,6 +34,13 @@ pub(crate) struct Place {
 pub(crate) struct BodyId {
     pub(crate) boot: u64,
     pub(crate) number: u64,
+}
+
+/// For a person.
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "delivery {} of envelope {}", self.place, self.envelope)
+    }
 }
 
 impl Keys {

@@ -25,6 +25,9 @@
 //! | `duty:<name>` | string with an end | the node that has a duty which one node has at a time |
 //! | `uses` | stream | what nodes have let in on shared quotas |
 //! | `boots` | string | how often the store was opened, by any node |
+//! | `alive` | sorted set | nodes that run on the store, by when they will have been silent for too long |
+//! | `offline` | string | the verb of the command line that has the store to itself; goes thirty seconds after that was last heard of |
+//! | `importing` | string | an import has begun and not ended: this is no store yet. How many bodies it may have written |
 //! | `prefix:body:gateway:<boot>:<n>` | string | one body, under a name that is never given twice |
 //!
 //! Rows are bytes that begin with a checksum (`src/codec.rs`): what was damaged is named and never served.
@@ -58,6 +61,7 @@ mod keys;
 mod link;
 mod list;
 mod load;
+mod offline;
 mod open;
 mod options;
 mod plan;
@@ -71,5 +75,6 @@ mod uses;
 mod view;
 mod writer;
 
+pub use offline::Offline;
 pub use options::{Durability, OpenError, OpenOptions, Server, Tls, Topology, Unfit};
 pub use store::RedisStore;

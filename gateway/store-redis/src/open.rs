@@ -1,6 +1,7 @@
 //! Opening: whether Redis is fit, what is there, and whether it is what was left.
 //!
-//! In this order: every master is asked whether it keeps what it acknowledges; a head that is missing beside other keys of the store is refused;
+//! In this order: every master is asked whether it keeps what it acknowledges; this node says that it is here, and a store that a verb of the
+//! command line has to itself, or that is half imported, is refused; a head that is missing beside other keys of the store is refused;
 //! format, log key and newest checkpoint are checked; this opening gets its number; leases that this node held before are given back; the
 //! writer starts; wake-ups that a clock which ran ahead has set are brought back. Only then the store is there for others.
 
@@ -24,6 +25,7 @@ use crate::head::{FORMAT, Head};
 use crate::keeper::Keeper;
 use crate::keys::{Keys, Place, read_return};
 use crate::link::{Link, Way};
+use crate::offline::{self, Found};
 use crate::options::{Durability, OpenError, OpenOptions};
 use crate::queue::{FarItem, Queue, Step};
 use crate::read;
@@ -56,7 +58,7 @@ pub(crate) async fn open(options: OpenOptions) -> Result<RedisStore, OpenError> 
     let corrupt = |what: &str| OpenError::Corrupt { what: what.to_owned() };
     let log = Log::new(options.signer, head.log.clone()).map_err(|_| corrupt("the state of the evidence log"))?;
     let shared = Arc::new(Shared::new(options.free_bytes_min, head.version));
-    let keeper = Keeper { link: link.clone(), keys: keys.clone(), shared: shared.clone() };
+    let keeper = Keeper { link: link.clone(), keys: keys.clone(), shared: shared.clone(), node: options.node.clone() };
     let (queue, inbox) = Queue::new(options.queue_steps_max, options.queue_bytes_max);
     let committer = Committer {
         link: link.clone(),
@@ -110,6 +112,11 @@ async fn prepare(options: &OpenOptions) -> Result<Ground, OpenError> {
     let link = Link::open(connector, demands, options.answer_timeout).await;
     let link = Arc::new(link.map_err(|unusable| refuse(&name, unusable))?);
     let failed = |failure: Failure| broken(&name, &failure);
+    match offline::announce(&link, &keys, &options.node).await.map_err(failed)? {
+        Found { holder: Some(verb), .. } => return Err(OpenError::Held { verb }),
+        Found { is_half_imported: true, .. } => return Err(OpenError::HalfImported),
+        Found { holder: None, is_half_imported: false } => {}
+    }
     let head = read_head(&link, &keys, origin).await?;
     check_log(&head, options.signer.verifier())?;
     let mut question = redis::cmd("INCR");
@@ -122,7 +129,7 @@ async fn prepare(options: &OpenOptions) -> Result<Ground, OpenError> {
 /// Learns how much room there is, and wakes what a clock that ran ahead has put off. Harmless when it is done again.
 async fn settle_in(store: &RedisStore, now: Option<Timestamp>, retry_max: Duration) -> Result<(), Failure> {
     let (link, keys, shared) = (store.link.clone(), store.keys.clone(), store.shared.clone());
-    Keeper { link, keys, shared }.look().await?;
+    Keeper { link, keys, shared, node: store.node.clone() }.look().await?;
     match now {
         Some(now) => bring_back(store, now, now.plus(retry_max)).await,
         None => Ok(()),
@@ -134,7 +141,7 @@ fn is_passing(error: &OpenError) -> bool {
     matches!(error, OpenError::Unreachable { is_passing: true, .. })
 }
 
-fn check_names(options: &OpenOptions) -> Result<(), OpenError> {
+pub(crate) fn check_names(options: &OpenOptions) -> Result<(), OpenError> {
     let is_plain = |name: &str| {
         (1..=64).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
@@ -176,7 +183,7 @@ async fn read_head(link: &Link, keys: &Keys, origin: &str) -> Result<Head, OpenE
     }
 }
 
-fn check_log(head: &Head, key: &VerifierKey) -> Result<(), OpenError> {
+pub(crate) fn check_log(head: &Head, key: &VerifierKey) -> Result<(), OpenError> {
     let corrupt = |what: &str| Err(OpenError::Corrupt { what: what.to_owned() });
     let Some(note) = &head.note else {
         return if head.log.size() == 0 { Ok(()) } else { corrupt("the newest checkpoint is missing") };
@@ -250,7 +257,7 @@ async fn far_items(store: &RedisStore, found: Vec<Value>) -> Result<Vec<FarItem>
     Ok(items)
 }
 
-fn refuse(address: &str, unusable: Unusable) -> OpenError {
+pub(crate) fn refuse(address: &str, unusable: Unusable) -> OpenError {
     match unusable {
         Unusable::Unfit(node, refusal) => {
             let address = if node.is_empty() { address.to_owned() } else { node };
@@ -260,7 +267,7 @@ fn refuse(address: &str, unusable: Unusable) -> OpenError {
     }
 }
 
-fn broken(address: &str, failure: &Failure) -> OpenError {
+pub(crate) fn broken(address: &str, failure: &Failure) -> OpenError {
     let is_passing = match failure {
         Failure::Damaged(damaged) => return OpenError::Corrupt { what: damaged.to_string() },
         Failure::Moved | Failure::Away(_) | Failure::Broken(_) | Failure::Full => true,

@@ -179,6 +179,29 @@ pub enum OpenError {
         /// The key.
         key: String,
     },
+    /// A verb of the command line has the store to itself.
+    #[error("`lienthong store {verb}` has the store in Redis to itself: wait until it has ended")]
+    Held {
+        /// Which verb.
+        verb: String,
+    },
+    /// A gateway runs on it.
+    #[error("the gateway {node} runs on the store in Redis: stop every node, then try again")]
+    Running {
+        /// Its name.
+        node: String,
+    },
+    /// There is none.
+    #[error("there is no store under {key} in Redis: check the prefix, and the gateway that the configuration names")]
+    NoStore {
+        /// The key that is missing.
+        key: String,
+    },
+    /// An import has not ended.
+    #[error(
+        "the store in Redis is half imported: `lienthong store import` was stopped before its end; run it again from the beginning"
+    )]
+    HalfImported,
     /// The evidence log was signed with another key.
     #[error("the evidence log in Redis was signed by {kept}, not by {given}: configure the key it was made with")]
     LogKeyChanged {

@@ -102,17 +102,7 @@ impl Plan {
         for lane in &self.lanes {
             cmd.arg(lane.as_str());
         }
-        for word in &self.words {
-            cmd.arg(&word[..]);
-        }
-        for (key, pairs) in &self.fields {
-            for pairs in pairs.chunks(WORDS_MAX) {
-                cmd.arg(pairs.len() + 2).arg("HSET").arg(&key[..]);
-                for word in pairs {
-                    cmd.arg(&word[..]);
-                }
-            }
-        }
+        self.add_words(&mut cmd);
         match bodies {
             Bodies::Within => {
                 for (id, body) in &self.bodies {
@@ -125,6 +115,30 @@ impl Plan {
             Bodies::Apart => {}
         }
         cmd
+    }
+}
+
+impl Plan {
+    /// The call of a script that writes for the verb which has the store.
+    pub(crate) fn mending(&self, script: &Lua, keys: &Keys, holder: &str) -> Cmd {
+        let mut cmd = script.call(&keys.head());
+        cmd.arg(keys.tag()).arg(holder);
+        self.add_words(&mut cmd);
+        cmd
+    }
+
+    fn add_words(&self, cmd: &mut Cmd) {
+        for word in &self.words {
+            cmd.arg(&word[..]);
+        }
+        for (key, pairs) in &self.fields {
+            for pairs in pairs.chunks(WORDS_MAX) {
+                cmd.arg(pairs.len() + 2).arg("HSET").arg(&key[..]);
+                for word in pairs {
+                    cmd.arg(&word[..]);
+                }
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use gateway_model::envelope::{ContentKind, Priority, ResolvedRecipient};
 use gateway_model::id::{AgencyId, DeliveryId, EnvelopeId, EnvelopeKey, GatewayId};
 use gateway_model::state::{DeliveryState, DeliveryStatus};
 use gateway_model::{Digest, Reason, Timestamp};
-use gateway_store::accept::{Header, NewEnvelope, PartRef};
+use gateway_store::accept::{Header, PartRef};
 use gateway_store::claim::Lane;
 use gateway_store::rows::{DeliveryRow, EnvelopeRow, EnvelopeSeq};
 
@@ -72,13 +72,18 @@ pub(crate) struct WayBack {
 }
 
 /// Writes what of an envelope never changes.
-pub(crate) fn encode_envelope(seq: u64, envelope: &NewEnvelope, accepted_leaf: u64) -> Bytes {
-    let (key, header) = (envelope.key(), envelope.header());
+pub(crate) fn encode_envelope(
+    seq: u64,
+    key: &EnvelopeKey,
+    digest: Digest,
+    header: &Header,
+    accepted_leaf: u64,
+) -> Bytes {
     let row = Encoder::new("envelope")
         .number(seq)
         .text(key.sender.as_str())
         .bytes(&key.id.0)
-        .bytes(&envelope.digest().0)
+        .bytes(&digest.0)
         .signed(header.received_at.micros())
         .signed(header.expires_at.micros())
         .number(header.priority.rank().into())

@@ -20,6 +20,16 @@ pub(crate) static LOAD: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/
 pub(crate) static CLAIM: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/claim.lua"))));
 /// Makes leases run out later.
 pub(crate) static EXTEND: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/extend.lua"))));
+/// Says that a gateway runs on the store.
+pub(crate) static ALIVE: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/alive.lua"))));
+/// Takes the store for a verb.
+pub(crate) static HOLD: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/hold.lua"))));
+/// Writes for the verb that has the store.
+pub(crate) static MEND: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/mend.lua"))));
+/// Writes for the verb that has the store what needs room.
+pub(crate) static IMPORT: Lua = Lua(LazyLock::new(|| while_there_is_room(include_str!("scripts/mend.lua"))));
+/// Lists keys.
+pub(crate) static SCAN: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/scan.lua"))));
 /// Gives leases of an earlier start back.
 pub(crate) static RELEASE: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/release.lua"))));
 /// Takes a duty.

@@ -27,7 +27,7 @@ use crate::link::Link;
 use crate::options::{OpenError, OpenOptions};
 use crate::queue::{Answer, Queue, Step};
 use crate::shared::Shared;
-use crate::{claim, evidence, list, open, read, uses};
+use crate::{claim, evidence, list, offline, open, read, uses};
 
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(30);
 const RETRY_WHEN_CROWDED: Duration = Duration::from_secs(1);
@@ -295,10 +295,15 @@ impl Store for RedisStore {
         if let Some(writer) = tasks.next() {
             join(writer).await;
         }
-        self.link.close();
+        // The keeper ends first, so that it does not say anew that this node runs.
         for task in tasks {
+            task.abort();
             join(task).await;
         }
+        if let Err(failure) = offline::leave(&self.link, &self.keys, &self.node).await {
+            tracing::warn!(%failure, "Redis cannot be told that this node has ended");
+        }
+        self.link.close();
     }
 }
 
@@ -310,7 +315,9 @@ impl Drop for RedisStore {
 }
 
 async fn join(task: JoinHandle<()>) {
-    if let Err(error) = task.await {
+    if let Err(error) = task.await
+        && !error.is_cancelled()
+    {
         tracing::error!(%error, "a task of the store broke down");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Rooms: [`accept`], [`settle`], [`change`], [`record`] are the four durable steps of envelopes, a noun each; [`mark`] keeps what operators
 //! decide; [`claim`] is how work is taken; [`rows`], [`query`] and [`backlog`] are what is read back; [`parts`] keeps attachments; [`nodes`] is what nodes of one store tell each other; [`memory`] is the store for simulation and tests;
-//! [`faulty`] makes any store fail on demand.
+//! [`faulty`] makes any store fail on demand. [`archive`] is a store as a stream, [`soundness`] what a whole check finds.
 //!
 //! # Contract
 //! 1. When a durable step returns `Ok`, it is on disk: it survives `kill -9` and power loss. It is all or nothing.
@@ -19,6 +19,7 @@
 //!    a receipt on its way back whose wake-up lies further ahead than the longest span between two attempts is due then.
 
 pub mod accept;
+pub mod archive;
 pub mod backlog;
 pub mod change;
 pub mod claim;
@@ -31,6 +32,7 @@ pub mod query;
 pub mod record;
 pub mod rows;
 pub mod settle;
+pub mod soundness;
 pub mod unnamed;
 
 use async_trait::async_trait;

@@ -124,6 +124,8 @@ const FOR_TESTS: &[&str] = &[
     "gateway-verify",
     "gateway-store",
     "gateway-store-conformance",
+    // The other end of a move.
+    "gateway-store-embedded",
     "tests-harness",
 ];
 

@@ -136,6 +136,17 @@ async fn open_redis(
     signer: NoteSigner,
     clock: &Arc<dyn Clock>,
 ) -> Result<RedisStore, StartError> {
+    let now = Some(clock.now());
+    let options = gateway_store_redis::OpenOptions { now, ..redis_options(config, redis, signer)? };
+    Ok(RedisStore::open(options).await?)
+}
+
+/// What the configuration says of the store in Redis.
+pub(super) fn redis_options(
+    config: &Config,
+    redis: &config::Redis,
+    signer: NoteSigner,
+) -> Result<gateway_store_redis::OpenOptions, StartError> {
     let tls = redis.roots.as_deref().map(|roots| read_tls(roots, redis.identity.as_ref())).transpose()?;
     let password = redis.password.as_deref().map(read).transpose()?;
     let server = Server {
@@ -153,18 +164,16 @@ async fn open_redis(
         false => Durability::Required,
         true => Durability::WaivedForTrials,
     };
-    let options = gateway_store_redis::OpenOptions {
+    Ok(gateway_store_redis::OpenOptions {
         prefix: redis.prefix.clone(),
         node: redis.node.clone(),
         durability,
         replicas: redis.replicas,
         free_bytes_min: config.store.free_bytes_min,
-        now: Some(clock.now()),
         answer_timeout: redis.answer_timeout,
         start_patience: START_PATIENCE,
         ..gateway_store_redis::OpenOptions::new(server, signer)
-    };
-    Ok(RedisStore::open(options).await?)
+    })
 }
 
 fn read_tls(roots: &Path, identity: Option<&(PathBuf, PathBuf)>) -> Result<Tls, StartError> {

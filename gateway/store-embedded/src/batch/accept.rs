@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use gateway_model::Digest;
 use gateway_store::Conflict;
 use gateway_store::accept::{Accept, NewDelivery};
-use gateway_store::rows::DeliveryRow;
+use gateway_store::rows::{DeliveryRow, EnvelopeRow};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{Batch, Done};
@@ -41,7 +41,14 @@ impl Batch<'_> {
         let open = deliveries.iter().filter(|delivery| !delivery.state.status().is_final()).count();
         let received_at = envelope.header().received_at.micros();
         let final_at = (open == 0).then_some(received_at);
-        rows::insert_envelope(self.connection, seq, envelope, signed(leaf), signed(open as u64), final_at)?;
+        let row = EnvelopeRow {
+            seq: sequence(seq),
+            key: envelope.key().clone(),
+            digest: envelope.digest(),
+            header: envelope.header().clone(),
+            accepted_leaf: leaf,
+        };
+        rows::insert_envelope(self.connection, &row, signed(open as u64), final_at)?;
         self.insert_body(seq, accept, body_sum)?;
         self.insert_deliveries(seq, 0, accept, &deliveries)?;
         if open == 0 {

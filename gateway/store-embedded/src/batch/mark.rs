@@ -17,10 +17,7 @@ impl Batch<'_> {
         }
         match &mark.value {
             Some(value) => {
-                let mut insert = self
-                    .connection
-                    .prepare_cached("INSERT OR REPLACE INTO mark (name, value, sum) VALUES (?1, ?2, ?3)")?;
-                insert.execute(params![mark.name, &value[..], sum(&mark.name, value).finish()])?;
+                set_mark(self.connection, &mark.name, value)?;
             }
             None => {
                 self.connection.prepare_cached("DELETE FROM mark WHERE name = ?1")?.execute([&mark.name])?;
@@ -50,9 +47,26 @@ pub(crate) fn marks(connection: &Connection, prefix: &str, limit: usize) -> Resu
     Ok(marks)
 }
 
-/// Reads every mark, for the whole check.
-pub(crate) fn every_mark(connection: &Connection) -> Result<usize, Failure> {
-    Ok(marks(connection, "", usize::MAX)?.len())
+/// Sets one.
+pub(crate) fn set_mark(connection: &Connection, name: &str, value: &[u8]) -> Result<(), Failure> {
+    let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO mark (name, value, sum) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![name, value, sum(name, value).finish()])?;
+    Ok(())
+}
+
+/// Hands every mark over, by name; a damaged one as what is wrong with it.
+pub(crate) fn each_mark(
+    connection: &Connection,
+    mut take: impl FnMut(Result<(String, Bytes), Failure>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut statement = connection.prepare("SELECT name, value, sum FROM mark ORDER BY name")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, value): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let checked = sum(&name, &value).check(row.get(2)?, || format!("mark {name}"));
+        take(checked.map(|()| (name, value.into())))?;
+    }
+    Ok(())
 }
 
 fn sum(name: &str, value: &[u8]) -> Sum {

@@ -78,5 +78,5 @@ fn all_there(folder: &std::path::Path, acknowledged: &[u64]) {
         assert_eq!(child::lost(&store, acknowledged).await.unwrap(), []);
         store.close().await;
     });
-    assert_eq!(check(folder, log_signer(OURS).verifier()).unwrap().faults, [""; 0]);
+    assert_eq!(check(folder, log_signer(OURS).verifier()).unwrap().findings, []);
 }

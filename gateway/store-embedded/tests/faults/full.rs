@@ -141,7 +141,7 @@ async fn start_and_drain(disk: &Path) {
     assert_eq!(fs::metadata(disk.join("ballast")).unwrap().len(), BALLAST_BYTES);
     all_is_there(&store, ENVELOPES).await;
     store.close().await;
-    assert_eq!(check(disk, log_signer(OURS).verifier()).unwrap().faults, [""; 0]);
+    assert_eq!(check(disk, log_signer(OURS).verifier()).unwrap().findings, []);
 }
 
 fn options(disk: &Path) -> OpenOptions {

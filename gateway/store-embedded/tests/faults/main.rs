@@ -7,6 +7,7 @@ mod child;
 mod damage;
 mod disk;
 mod full;
+mod mending;
 mod power;
 mod sharing;
 mod start;

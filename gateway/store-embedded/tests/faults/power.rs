@@ -104,7 +104,7 @@ async fn judge(events: &[Event], folder: &Path, moment: usize, keep: Keep) -> Ve
             let lost = child::lost(&store, &acknowledged).await;
             store.close().await;
             match (lost, check(left.path(), log_signer(OURS).verifier())) {
-                (Ok(lost), Ok(report)) if lost.is_empty() => report.faults.first().cloned(),
+                (Ok(lost), Ok(report)) if lost.is_empty() => report.findings.first().map(|found| format!("{found:?}")),
                 (Ok(lost), Ok(_)) => Some(format!("lost: {lost:?}")),
                 (Err(error), _) => Some(error.to_string()),
                 (_, Err(error)) => Some(error.to_string()),

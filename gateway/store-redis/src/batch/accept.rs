@@ -35,7 +35,7 @@ impl Batch<'_> {
         self.view.envelopes.insert(seq, Viewed { row: state, is_changed: true });
         let leaf = self.leaf(seq, &accept.leaf)?;
         let (key, header) = (envelope.key(), envelope.header());
-        self.plan.set(self.keys.envelope(seq), &b"h"[..], encode_envelope(seq, envelope, leaf));
+        self.plan.set(self.keys.envelope(seq), &b"h"[..], encode_envelope(seq, key, envelope.digest(), header, leaf));
         let known = Known { sender: key.sender.clone(), seq, digest: envelope.digest(), accepted_leaf: leaf };
         let all = self.view.ids.entry(key.id).or_default();
         all.push(known);

@@ -21,7 +21,7 @@ impl Batch<'_> {
         let (marks, names, field) = (self.keys.one("marks"), self.keys.one("marknames"), mark_field(&mark.name));
         match &mark.value {
             Some(value) => {
-                let row = Encoder::new("mark").text(&mark.name).bytes(value).seal();
+                let row = encode_mark(&mark.name, value);
                 // Not among the fields that are set at the end: the same mark may be taken away later in this batch.
                 self.plan.command([word("HSET"), marks, field.clone(), row]);
                 self.plan.put(names, 0, field);
@@ -98,6 +98,11 @@ impl Batch<'_> {
 /// The field of a mark.
 fn mark_field(name: &str) -> Bytes {
     Bytes::copy_from_slice(name.as_bytes())
+}
+
+/// Writes a mark.
+pub(crate) fn encode_mark(name: &str, value: &[u8]) -> Bytes {
+    Encoder::new("mark").text(name).bytes(value).seal()
 }
 
 /// Reads a mark.

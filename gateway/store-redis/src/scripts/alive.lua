@@ -1,0 +1,13 @@
+-- Says that a node runs on the store, or that it does so no more, and tells whether a verb of the command line has the store.
+-- KEYS[1] head. ARGV: tag, node, milliseconds for which it counts as running; 0 when it has ended.
+-- Answers who has the store, if anybody, and whether an import has not ended.
+local tag = ARGV[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', tag .. 'alive', '-inf', now)
+if ARGV[3] == '0' then
+    redis.call('ZREM', tag .. 'alive', ARGV[2])
+else
+    redis.call('ZADD', tag .. 'alive', now + ARGV[3], ARGV[2])
+end
+return { redis.call('GET', tag .. 'offline'), redis.call('EXISTS', tag .. 'importing') }
