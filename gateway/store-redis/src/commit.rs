@@ -82,33 +82,7 @@ impl Committer {
 
     /// Waits until as many replicas as are asked for have what this connection has written.
     pub(crate) async fn wait_for_replicas(&self) -> Result<(), String> {
-        if self.replicas == 0 {
-            return Ok(());
-        }
-        let timeout = u64::try_from(self.replicas_timeout.as_millis()).unwrap_or(u64::MAX);
-        let on_disk = self.link.has_waitaof();
-        let mut cmd = redis::cmd(if on_disk { "WAITAOF" } else { "WAIT" });
-        if on_disk {
-            cmd.arg(1);
-        }
-        cmd.arg(self.replicas).arg(timeout);
-        // In a Cluster bodies stand on every master.
-        let answers = self.link.ask_each_master(Way::Write, cmd).await.map_err(|failure| failure.to_string())?;
-        for (_, answer) in answers {
-            // On a timeout it answers lower numbers, and no error.
-            let have = match answer {
-                Value::Int(replicas) => replicas,
-                Value::Array(numbers) => match numbers[..] {
-                    [Value::Int(1), Value::Int(replicas)] => replicas,
-                    _ => return Err("Redis has not synced its own append-only file".to_owned()),
-                },
-                _ => return Err("Redis does not tell which replicas have the commit".to_owned()),
-            };
-            if have < i64::from(self.replicas) {
-                return Err(format!("{have} of {} replicas had the commit in time", self.replicas));
-            }
-        }
-        Ok(())
+        wait_for_replicas(&self.link, self.replicas, self.replicas_timeout).await
     }
 
     fn nonce(&mut self) -> String {
@@ -174,6 +148,37 @@ impl Committer {
             tracing::warn!(bodies = cmds.len(), error = %failure, "bodies that nobody reads any more stay in Redis");
         }
     }
+}
+
+/// Waits until as many replicas as are asked for have what this connection has written.
+pub(crate) async fn wait_for_replicas(link: &Link, replicas: u32, longest: Duration) -> Result<(), String> {
+    if replicas == 0 {
+        return Ok(());
+    }
+    let timeout = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+    let on_disk = link.has_waitaof();
+    let mut cmd = redis::cmd(if on_disk { "WAITAOF" } else { "WAIT" });
+    if on_disk {
+        cmd.arg(1);
+    }
+    cmd.arg(replicas).arg(timeout);
+    // In a Cluster bodies stand on every master.
+    let answers = link.ask_each_master(Way::Write, cmd).await.map_err(|failure| failure.to_string())?;
+    for (_, answer) in answers {
+        // On a timeout it answers lower numbers, and no error.
+        let have = match answer {
+            Value::Int(replicas) => replicas,
+            Value::Array(numbers) => match numbers[..] {
+                [Value::Int(1), Value::Int(replicas)] => replicas,
+                _ => return Err("Redis has not synced its own append-only file".to_owned()),
+            },
+            _ => return Err("Redis does not tell which replicas have the commit".to_owned()),
+        };
+        if have < i64::from(replicas) {
+            return Err(format!("{have} of {replicas} replicas had the commit in time"));
+        }
+    }
+    Ok(())
 }
 
 enum Found {

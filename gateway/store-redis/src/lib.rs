@@ -19,7 +19,7 @@
 //! | `status:<n>` | sorted set | deliveries by status, newest envelope first |
 //! | `file:<code>` | list | envelopes by file code |
 //! | `finished` | sorted set | envelopes that wait for nothing, by since when |
-//! | `parts` | hash | digest of a part → how many kept bodies name it |
+//! | `parts` | hash | digest of a part → how many kept bodies name it; `parts.new` while they are counted anew |
 //! | `marks`, `marknames` | hash, sorted set | what operators have decided |
 //! | `nodes` | hash | node → nonce of its last commit |
 //! | `duty:<name>` | string with an end | the node that has a duty which one node has at a time |

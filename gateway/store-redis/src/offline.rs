@@ -29,7 +29,7 @@ use redis::Value;
 use tokio::task::JoinHandle;
 
 use crate::answer::{fixed, number, optional, text};
-use crate::codec::Damaged;
+use crate::commit::wait_for_replicas;
 use crate::connection::Connector;
 use crate::failure::Failure;
 use crate::fitness::Demands;
@@ -83,6 +83,8 @@ pub struct Offline {
     address: String,
     /// What an import that has not ended left.
     half_imported: Option<bytes::Bytes>,
+    /// Replicas that must have what was written, and the longest that they may take.
+    replicas: (u32, Duration),
     renewing: JoinHandle<()>,
 }
 
@@ -106,7 +108,8 @@ impl Offline {
         let holder = format!("{verb}.{}.{}", std::process::id(), begun.as_nanos());
         let half_imported = take(&link, &keys, &holder, &address).await?;
         let renewing = tokio::spawn(renew(link.clone(), keys.clone(), holder.clone()));
-        Ok(Self { link, keys, key, holder, address, half_imported, renewing })
+        let replicas = (options.replicas, options.answer_timeout / 2);
+        Ok(Self { link, keys, key, holder, address, half_imported, replicas, renewing })
     }
 
     /// Gives the store back. Without it the store is free again thirty seconds after the end.
@@ -121,7 +124,7 @@ impl Offline {
     /// # Errors
     /// [`OpenError::HalfImported`], [`OpenError::NoStore`]; [`OpenError`] when Redis fails.
     pub async fn check(&self) -> Result<Report, OpenError> {
-        self.need_whole()?;
+        self.need_whole().await?;
         walk::check(self).await.map_err(|failure| self.told(&failure))
     }
 
@@ -131,21 +134,40 @@ impl Offline {
     /// # Errors
     /// As [`Offline::check`].
     pub async fn rebuild(&self) -> Result<Rebuilt, OpenError> {
-        self.need_whole()?;
+        self.need_whole().await?;
         rebuild::rebuild(self).await.map_err(|failure| self.told(&failure))
     }
 
-    fn need_whole(&self) -> Result<(), OpenError> {
-        if self.half_imported.is_some() { Err(OpenError::HalfImported) } else { Ok(()) }
+    /// There is a store, and all of it.
+    async fn need_whole(&self) -> Result<(), OpenError> {
+        if self.half_imported.is_some() {
+            return Err(OpenError::HalfImported);
+        }
+        let failed = |failure: Failure| self.told(&failure);
+        let key = || format!("{}head", self.keys.tag());
+        match (self.has_any(&["head"]).await.map_err(failed)?, self.has_any(&TRACES).await.map_err(failed)?) {
+            (true, _) => Ok(()),
+            (false, true) => Err(OpenError::Missing { key: key() }),
+            (false, false) => Err(OpenError::NoStore { key: key() }),
+        }
+    }
+
+    /// Whether any of these keys is there.
+    async fn has_any(&self, names: &[&str]) -> Result<bool, Failure> {
+        let mut question = redis::cmd("EXISTS");
+        for name in names {
+            question.arg(&self.keys.one(name)[..]);
+        }
+        Ok(self.link.ask::<u64>(Way::Read, &question).await? > 0)
     }
 
     fn told(&self, failure: &Failure) -> OpenError {
-        match failure {
-            Failure::Damaged(damaged) if damaged.what == NO_STORE => {
-                OpenError::NoStore { key: format!("{}head", self.keys.tag()) }
-            }
-            other => broken(&self.address, other),
-        }
+        broken(&self.address, failure)
+    }
+
+    /// Waits until as many replicas as are asked for have what was written.
+    async fn settle(&self) -> Result<(), Failure> {
+        wait_for_replicas(&self.link, self.replicas.0, self.replicas.1).await.map_err(Failure::Away)
     }
 
     fn moved(&self, failure: &Failure) -> MoveError {
@@ -185,8 +207,8 @@ impl Drop for Offline {
     }
 }
 
-/// Where there is no head: no store, or a damaged one.
-const NO_STORE: &str = "head";
+/// Keys that say that a store was here.
+const TRACES: [&str; 4] = ["ids", "tokens", "lanes", "nodes"];
 
 /// Takes the store, once no node runs on it.
 async fn take(link: &Link, keys: &Keys, holder: &str, address: &str) -> Result<Option<bytes::Bytes>, OpenError> {
@@ -248,12 +270,7 @@ fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The head, or that there is no store.
+/// The head.
 async fn head(store: &Offline) -> Result<crate::head::Head, Failure> {
-    let mut question = redis::cmd("GET");
-    question.arg(&store.keys.head()[..]);
-    let row: Option<Vec<u8>> = store.link.ask(Way::Read, &question).await?;
-    let head = crate::head::Head::decode(&row.ok_or_else(|| Damaged::at(NO_STORE))?)
-        .map_err(|_| Damaged::at("the row of the head"))?;
-    Ok(head)
+    crate::read::head(&store.link, &store.keys).await
 }

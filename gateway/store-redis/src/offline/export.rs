@@ -24,9 +24,7 @@ impl Offline {
     /// # Cancellation
     /// What was handed over is an archive without its end.
     pub async fn export(&self, to: &Sender<Record>) -> Result<(), MoveError> {
-        if self.half_imported.is_some() {
-            return Err(MoveError::Damaged { what: "the store in Redis is half imported".to_owned() });
-        }
+        self.need_whole().await.map_err(|error| MoveError::Store { what: error.to_string() })?;
         let export = Export { store: self, to };
         export.run().await.map_err(|failure| self.moved(&failure))
     }

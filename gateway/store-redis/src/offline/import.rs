@@ -14,7 +14,7 @@ use redis::{Cmd, Value};
 use tokio::sync::mpsc::Receiver;
 
 use super::entry::Entry;
-use super::{NO_STORE, Offline, Way, fields, head, rebuild, walk};
+use super::{Offline, TRACES, Way, fields, head, rebuild, walk};
 use crate::answer::{bytes, fixed, list, text};
 use crate::batch::encode_mark;
 use crate::codec::{Damaged, sum};
@@ -60,18 +60,13 @@ impl Offline {
             return self.clear().await.map_err(failed);
         }
         let not_empty = || MoveError::NotEmpty { what: format!("the store in Redis at {}", self.address) };
+        if !self.has_any(&["head"]).await.map_err(failed)? {
+            return if self.has_any(&TRACES).await.map_err(failed)? { Err(not_empty()) } else { Ok(()) };
+        }
         match head(self).await {
             // A gateway was started on it and has kept nothing.
             Ok(head) if head.version == 0 => self.clear().await.map_err(failed),
             Ok(_) => Err(not_empty()),
-            Err(Failure::Damaged(damaged)) if damaged.what == NO_STORE => {
-                let mut question = redis::cmd("EXISTS");
-                for trace in ["ids", "tokens", "lanes", "nodes"] {
-                    question.arg(&self.keys.one(trace)[..]);
-                }
-                let traces: u64 = self.link.ask(Way::Read, &question).await.map_err(failed)?;
-                if traces > 0 { Err(not_empty()) } else { Ok(()) }
-            }
             Err(failure) => Err(failed(failure)),
         }
     }
@@ -100,6 +95,7 @@ impl Offline {
         }
         let mut plan = Plan::default();
         plan.command([word("DEL"), self.keys.one("importing")]);
+        self.settle().await.map_err(failed)?;
         self.mend(&plan).await.map_err(failed)
     }
 

@@ -28,6 +28,7 @@ pub(super) async fn rebuild(store: &Offline) -> Result<Rebuilt, Failure> {
         return Ok(Rebuilt::Mended { mended: Vec::new(), more: 0, after: before });
     }
     let mended = walk::walk(store, Mode::Mend).await?;
+    store.settle().await?;
     let after = walk::walk(store, Mode::Look).await?;
     Ok(Rebuilt::Mended { mended: mended.findings, more: mended.more, after })
 }
