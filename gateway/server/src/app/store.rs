@@ -67,13 +67,13 @@ pub(super) async fn open(
     // Envelopes are nobody else's to read, whatever the umask says.
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file)?;
     notice::forget_addresses(&folder).map_err(file)?;
-    let store = match &config.store.kind {
-        StoreKind::Embedded => OpenedStore::Embedded(Arc::new(open_embedded(config, signer, clock).await?)),
-        StoreKind::Redis(redis) => OpenedStore::Redis(Arc::new(open_redis(config, redis, signer, clock).await?)),
-    };
     let parts = match &config.parts {
         config::Parts::Folder(folder) => open_folder(config, folder.clone(), clock).await?,
         config::Parts::S3(bucket) => open_bucket(config, bucket, clock).await?,
+    };
+    let store = match &config.store.kind {
+        StoreKind::Embedded => OpenedStore::Embedded(Arc::new(open_embedded(config, signer, clock).await?)),
+        StoreKind::Redis(redis) => OpenedStore::Redis(Arc::new(open_redis(config, redis, signer, clock).await?)),
     };
     Ok((store, parts))
 }

@@ -1,6 +1,7 @@
 //! The doors of one gateway, from outside: real TLS, real signatures, a real store, a real drop folder.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod bucket;
 mod checks;
 mod gateway;
 mod hostile;
