@@ -33,8 +33,8 @@ pub const FAILURES_TOLD_MAX: usize = 500;
 const PLANS_MAX: usize = 100;
 const PAGE_ROWS: usize = 500;
 
-/// How long a node has the right to carry a plan out: longer than any takes.
-const RIGHT: Duration = Duration::from_secs(24 * 3_600);
+/// How long a node that is gone keeps the right to carry a plan out.
+const RIGHT: Duration = Duration::from_secs(60);
 /// After so many deliveries the node that carries a plan out hears whether another one has stopped it.
 const HEAR_EVERY: usize = 20;
 
@@ -52,10 +52,14 @@ struct Known {
 impl Bulks {
     /// Reads the plans. What this node was carrying out when it ended is stopped.
     pub(crate) async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let (marks, node) = (store.marks(MARKS, PLANS_MAX * 2).await?, store.node().unwrap_or_default());
+        self.load_from(store, MARKS, PLANS_MAX * 2).await
+    }
+
+    async fn load_from(&self, store: &dyn Store, names: &str, limit: usize) -> Result<(), StoreError> {
+        let (marks, node) = (store.marks(names, limit).await?, store.node().unwrap_or_default());
         let mut known = self.known();
         let Known { plans, ours } = &mut *known;
-        plans.retain(|id, _| ours.contains(id));
+        plans.retain(|id, _| ours.contains(id) || !format!("{MARKS}{id}").starts_with(names));
         for (name, value) in marks {
             let Some(mut plan) = BulkPlan::decode(&value) else {
                 tracing::error!(name, "a plan cannot be read; it is forgotten");
@@ -81,8 +85,12 @@ impl Bulks {
     /// Changes a plan under the lock, so that of two callers at once one is refused.
     fn change(&self, id: &str, change: impl FnOnce(&mut BulkPlan) -> Result<(), Refusal>) -> Result<BulkPlan, Refusal> {
         let mut known = self.known();
-        let plan = known.plans.get_mut(id).ok_or_else(|| Refusal::new(Reason::NotFound).at("bulk_id"))?;
+        let Known { plans, ours } = &mut *known;
+        let plan = plans.get_mut(id).ok_or_else(|| Refusal::new(Reason::NotFound).at("bulk_id"))?;
         change(plan)?;
+        if plan.status == BulkStatus::Running {
+            ours.insert(plan.id.clone());
+        }
         Ok(plan.clone())
     }
 }
@@ -135,7 +143,7 @@ impl Operate {
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it is not waiting, or was planned by the same person.
     pub async fn approve_bulk(&self, operator: &OperatorId, id: &str) -> Result<BulkPlan, Refusal> {
-        self.read_bulks().await?;
+        self.read_bulk(id).await?;
         let plan = self.engine().bulks.change(id, |plan| {
             if plan.status != BulkStatus::Planned || plan.planned_by == *operator {
                 return Err(Refusal::new(Reason::StateNotAllowed)
@@ -154,7 +162,7 @@ impl Operate {
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it ran already; [`Reason::SecondPersonNeeded`].
     pub async fn run_bulk(&self, operator: &OperatorId, id: &str) -> Result<BulkPlan, Refusal> {
-        self.read_bulks().await?;
+        self.read_bulk(id).await?;
         let (two, store) = (self.engine().settings.bulk_needs_two, &self.engine().store);
         let node = store.node().unwrap_or_default();
         let ran = || Refusal::new(Reason::StateNotAllowed).at("bulk_id").saw("it ran already");
@@ -168,7 +176,6 @@ impl Operate {
             (plan.status, plan.node) = (BulkStatus::Running, node.to_owned());
             Ok(())
         })?;
-        self.engine().bulks.known().ours.insert(plan.id.clone());
         if let Err(refusal) = self.begin(&plan, operator).await {
             let back = |plan: &mut BulkPlan| {
                 plan.status = BulkStatus::Planned;
@@ -197,7 +204,7 @@ impl Operate {
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it is not running.
     pub async fn stop_bulk(&self, operator: &OperatorId, id: &str) -> Result<BulkPlan, Refusal> {
-        self.read_bulks().await?;
+        self.read_bulk(id).await?;
         let plan = self.engine().bulks.change(id, |plan| {
             if plan.status != BulkStatus::Running {
                 return Err(Refusal::new(Reason::StateNotAllowed).at("bulk_id").saw("it is not running"));
@@ -214,7 +221,7 @@ impl Operate {
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StoreUnavailable`].
     pub async fn bulk(&self, id: &str) -> Result<BulkPlan, Refusal> {
-        self.read_bulks().await?;
+        self.read_bulk(id).await?;
         self.engine().bulks.get(id)
     }
 
@@ -241,6 +248,16 @@ impl Operate {
         self.engine().settings.bulk_needs_two && plan.status == BulkStatus::Planned && plan.approved_by.is_none()
     }
 
+    /// The same of one plan.
+    async fn read_bulk(&self, id: &str) -> Result<(), Refusal> {
+        let engine = self.engine();
+        if engine.store.node().is_none() {
+            return Ok(());
+        }
+        let read = engine.bulks.load_from(engine.store.as_ref(), &format!("{MARKS}{id}"), 1).await;
+        read.map_err(|error| store_refusal(engine, &error))
+    }
+
     async fn freeze(&self, filter: &Query) -> Result<(Vec<DeliveryId>, bool), Refusal> {
         let (mut ids, mut after) = (Vec::new(), None);
         loop {
@@ -257,7 +274,7 @@ impl Operate {
 
     async fn carry_out(&self, operator: &OperatorId, plan: BulkPlan) {
         for (number, delivery) in plan.deliveries.iter().enumerate() {
-            if number % HEAR_EVERY == 0 && self.is_stopped_elsewhere(&plan.id).await {
+            if number % HEAR_EVERY == 0 && !self.may_go_on(&plan.id).await {
                 break;
             }
             let goes_on = self.engine().bulks.get(&plan.id).is_ok_and(|plan| plan.status == BulkStatus::Running);
@@ -286,27 +303,30 @@ impl Operate {
                 return;
             }
         }
-        let ended = self.engine().bulks.change(&plan.id, |plan| {
-            let whole = plan.tried == plan.deliveries.len();
-            plan.status = if whole { BulkStatus::Done } else { BulkStatus::Stopped };
-            Ok(())
-        });
-        if let Ok(plan) = ended
-            && let Err(refusal) = self.keep(&plan, None).await
-        {
+        let Ok(mut ended) = self.engine().bulks.get(&plan.id) else { return };
+        let whole = ended.tried == ended.deliveries.len();
+        ended.status = if whole { BulkStatus::Done } else { BulkStatus::Stopped };
+        // Kept before it is shown: whoever reads that it is over reads the same at every node.
+        if let Err(refusal) = self.keep(&ended, None).await {
             tracing::warn!(bulk = %plan.id, %refusal, "how a plan ended could not be kept");
         }
-        self.engine().bulks.known().ours.remove(&plan.id);
+        let mut known = self.engine().bulks.known();
+        known.ours.remove(&plan.id);
+        known.plans.insert(plan.id.clone(), ended);
     }
 
-    /// Whether another node has stopped a plan that is carried out here.
-    async fn is_stopped_elsewhere(&self, id: &str) -> bool {
+    /// Whether a plan that is carried out here is still this node's: another one may have stopped it.
+    async fn may_go_on(&self, id: &str) -> bool {
         let store = &self.engine().store;
         if store.node().is_none() {
-            return false;
+            return true;
         }
-        let kept = store.marks(&format!("{MARKS}{id}"), 1).await.ok().and_then(|marks| marks.into_iter().next());
-        kept.and_then(|(_, value)| BulkPlan::decode(&value)).is_some_and(|plan| plan.status == BulkStatus::Stopped)
+        let (name, engine) = (format!("{MARKS}{id}"), self.engine());
+        let Ok(true) = store.duty(&name, RIGHT).await else { return false };
+        let kept = store.marks(&name, 1).await.ok().and_then(|marks| marks.into_iter().next());
+        let is_stopped =
+            kept.and_then(|(_, value)| BulkPlan::decode(&value)).is_some_and(|plan| plan.status == BulkStatus::Stopped);
+        !is_stopped && !engine.is_draining()
     }
 
     /// Keeps a plan, with the leaf of who did what.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gateway_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
-use crate::Core;
+use crate::{Core, quota};
 
 /// Between two looks at what the others did.
 const EVERY: Duration = Duration::from_millis(500);
@@ -32,6 +32,10 @@ async fn follow_once(engine: &Core) -> Result<(), StoreError> {
     engine.pauses.load(engine.store.as_ref()).await?;
     for used in engine.store.share_use(engine.quotas.used()).await? {
         engine.quotas.charge(&used);
+        // Counted after its signature was checked: whatever was wrong with this sender here is put right.
+        if let Some(sender) = quota::agency_of(&used) {
+            engine.door_trouble.accepted(&sender);
+        }
     }
     Ok(())
 }

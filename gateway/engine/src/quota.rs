@@ -96,7 +96,7 @@ impl QuotaBook {
     pub(crate) fn charge(&self, used: &Use) {
         if let Some(system) = used.name.strip_prefix(SYSTEM).and_then(|id| SystemId::parse(id).ok()) {
             self.system.charge(&system, used);
-        } else if let Some(agency) = used.name.strip_prefix(AGENCY).and_then(|id| AgencyId::parse(id).ok()) {
+        } else if let Some(agency) = agency_of(used) {
             self.agency.charge(&agency, used);
         }
     }
@@ -114,6 +114,11 @@ impl QuotaBook {
         self.system.sweep();
         self.agency.sweep();
     }
+}
+
+/// The agency whose quota was used.
+pub(crate) fn agency_of(used: &Use) -> Option<AgencyId> {
+    used.name.strip_prefix(AGENCY).and_then(|id| AgencyId::parse(id).ok())
 }
 
 type Limiter<K> = RateLimiter<K, DashMapStateStore<K>, SteadyClock, governor::middleware::NoOpMiddleware<Duration>>;

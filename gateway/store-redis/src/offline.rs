@@ -7,7 +7,8 @@
 //! A node says every second that it runs, and then looks whether a verb of the command line has the store. A verb says first that it has the
 //! store, and then looks whether a node runs. So one of the two always sees the other: a gateway does not start under a verb, and a verb does
 //! not work under a gateway. A node that was killed counts as running until ten seconds after it was last heard of; a verb has the store for
-//! thirty seconds longer than it was. Whatever a verb writes is refused by Redis once it has lost the store.
+//! thirty seconds longer than it was. Whatever a verb writes is refused by Redis once it has
+//! lost the store, and while it has it Redis refuses what a node writes that was held up and goes on.
 
 mod entry;
 mod export;

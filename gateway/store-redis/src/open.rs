@@ -6,16 +6,16 @@
 //! writer starts; wake-ups that a clock which ran ahead has set are brought back. Only then the store is there for others.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use gateway_evidence::{Checkpoint, Log};
 use gateway_model::Timestamp;
 use gateway_model::note::VerifierKey;
 use gateway_model::state::DeliveryStatus;
 use gateway_store::claim::Lane;
-use redis::Value;
+use redis::{Pipeline, Value};
 
-use crate::answer::{bytes, list, text};
+use crate::answer::{bytes, list, number, text};
 use crate::batch::BodyNumbers;
 use crate::commit::Committer;
 use crate::connection::Connector;
@@ -36,6 +36,10 @@ use crate::writer::Writer;
 
 /// Items of a lane that are looked at, and brought back, in one step.
 const FAR_ITEMS_IN_A_STEP: usize = 1_024;
+/// Lanes that are asked about at once.
+const LANES_IN_A_QUESTION: usize = 1_000;
+/// How far the clock of this machine may be from that of Redis: leases of all nodes are by their clocks.
+const CLOCK_OFF_MAX: Duration = Duration::from_secs(5);
 /// The longest that a batch is tried again because other nodes came first.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two attempts to open.
@@ -84,9 +88,11 @@ pub(crate) async fn open(options: OpenOptions) -> Result<RedisStore, OpenError> 
     while let Err(failure) = settle_in(&store, options.now, options.retry_max).await {
         let error = broken(&name, &failure);
         let left = until.saturating_duration_since(Instant::now());
-        if !is_passing(&error) || !store.link.back_within(left).await {
+        if !is_passing(&error) || left.is_zero() || !store.link.back_within(left).await {
             return Err(error);
         }
+        tracing::warn!(%error, "waiting for Redis");
+        tokio::time::sleep(PAUSE_AT_START).await;
     }
     Ok(store)
 }
@@ -112,6 +118,7 @@ async fn prepare(options: &OpenOptions) -> Result<Ground, OpenError> {
     let link = Link::open(connector, demands, options.answer_timeout).await;
     let link = Arc::new(link.map_err(|unusable| refuse(&name, unusable))?);
     let failed = |failure: Failure| broken(&name, &failure);
+    check_clock(&link).await?;
     match offline::announce(&link, &keys, &options.node).await.map_err(failed)? {
         Found { holder: Some(verb), .. } => return Err(OpenError::Held { verb }),
         Found { is_half_imported: true, .. } => return Err(OpenError::HalfImported),
@@ -124,6 +131,20 @@ async fn prepare(options: &OpenOptions) -> Result<Ground, OpenError> {
     let boot: u64 = link.ask(Way::Write, &question).await.map_err(failed)?;
     release(&link, &keys, &options.node).await.map_err(failed)?;
     Ok(Ground { link, keys, head, boot })
+}
+
+/// Leases go by the clocks of the nodes: one that is off would take what another one has.
+async fn check_clock(link: &Link) -> Result<(), OpenError> {
+    let name = link.connector.name();
+    let asked: Result<(u64, u64), Failure> = link.ask(Way::Read, &redis::cmd("TIME")).await;
+    let (seconds, micros) = asked.map_err(|failure| broken(&name, &failure))?;
+    let theirs = Duration::from_secs(seconds) + Duration::from_micros(micros);
+    let ours = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let off = ours.abs_diff(theirs);
+    if off > CLOCK_OFF_MAX {
+        return Err(OpenError::ClockOff { address: name, seconds: off.as_secs() });
+    }
+    Ok(())
 }
 
 /// Learns how much room there is, and wakes what a clock that ran ahead has put off. Harmless when it is done again.
@@ -213,8 +234,19 @@ async fn release(link: &Link, keys: &Keys, node: &str) -> Result<(), Failure> {
 async fn bring_back(store: &RedisStore, now: Timestamp, latest: Timestamp) -> Result<(), Failure> {
     let mut question = redis::cmd("ZRANGE");
     question.arg(&store.keys.one("lanes")[..]).arg(0).arg(-1);
-    for lane in list(store.link.ask(Way::Read, &question).await?)? {
-        bring_lane_back(store, &Lane::new(text(lane)?), now, latest).await?;
+    let lanes = list(store.link.ask(Way::Read, &question).await?)?.into_iter().map(|lane| text(lane).map(Lane::new));
+    let lanes: Vec<Lane> = lanes.collect::<Result<_, _>>()?;
+    for lanes in lanes.chunks(LANES_IN_A_QUESTION) {
+        let mut questions = Pipeline::new();
+        for lane in lanes {
+            let question = questions.cmd("ZCOUNT").arg(&store.keys.lane(lane)[..]);
+            question.arg(format!("({}", latest.micros())).arg("+inf");
+        }
+        for (lane, far) in lanes.iter().zip(store.link.ask_all(Way::Read, &questions).await?) {
+            if number(far)? > 0 {
+                bring_lane_back(store, lane, now, latest).await?;
+            }
+        }
     }
     Ok(())
 }

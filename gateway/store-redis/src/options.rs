@@ -153,6 +153,16 @@ pub enum OpenError {
         /// Whether it may go by itself: nobody listened, or Redis was still reading its file.
         is_passing: bool,
     },
+    /// Leases go by the clocks of the nodes.
+    #[error(
+        "the clock of this machine is {seconds} seconds off that of Redis at {address}: set both by NTP, then start again"
+    )]
+    ClockOff {
+        /// Where Redis is.
+        address: String,
+        /// How far.
+        seconds: u64,
+    },
     /// It would lose what was acknowledged, or is too old.
     #[error("Redis at {address}: {refusal}")]
     Unfit {

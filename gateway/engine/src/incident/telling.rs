@@ -62,9 +62,12 @@ impl IncidentBook {
         oldest.map(|(_, is_end, incident)| Alarm { incident: incident.clone(), is_end })
     }
 
-    /// Takes an alarm out; gives the incident as it is to be kept.
+    /// Takes an alarm out; gives the incident as it is to be kept, where it is this node's to keep.
     pub(super) fn told(&self, channel: &str, alarm: &Alarm) -> Option<Incident> {
         let mut book = self.book();
+        if !book.leads {
+            return None;
+        }
         let incident = book.find(&alarm.incident)?;
         let waits = if alarm.is_end { &mut incident.end_waits } else { &mut incident.begin_waits };
         waits.retain(|waited_for| waited_for != channel);

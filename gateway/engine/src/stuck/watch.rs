@@ -17,7 +17,7 @@ const SHARE: u32 = 20;
 const EVERY_MAX: Duration = Duration::from_secs(8);
 
 /// How long a node that is gone keeps the duty of opening and closing incidents.
-const DUTY: Duration = Duration::from_secs(15);
+const DUTY: Duration = Duration::from_secs(30);
 
 /// Looks until `shutdown`.
 pub(crate) async fn run(engine: &Core, shutdown: CancellationToken) {
@@ -40,13 +40,17 @@ pub(crate) async fn look_once(engine: &Core) -> Result<(), gateway_store::StoreE
     pick_up::look(engine).await?;
     let board = engine.board.replace(stuck::look(engine).await?);
     if lead(engine).await? {
-        let board = others::with_others(engine, &board).await?;
-        for alarm in engine.book.learn(engine, &board).await? {
-            tell(engine, &alarm);
+        let whole = others::with_others(engine, &board).await?;
+        match engine.book.learn(engine, &whole).await {
+            Ok(alarms) => alarms.iter().for_each(|alarm| tell(engine, alarm)),
+            Err(error) => {
+                // What could not be kept has not begun: the next look reads what was kept, and finds it anew.
+                engine.book.lead(false);
+                return Err(error);
+            }
         }
-    } else {
-        others::tell(engine, &board).await?;
     }
+    others::tell(engine, &board).await?;
     engine.metrics.stuck(&board.groups);
     engine.pace.learn(Sample {
         at: engine.clock.steady(),

@@ -166,7 +166,7 @@ pub(super) fn redis_options(
     };
     Ok(gateway_store_redis::OpenOptions {
         prefix: redis.prefix.clone(),
-        node: redis.node.clone(),
+        node: node_name(redis),
         durability,
         replicas: redis.replicas,
         free_bytes_min: config.store.free_bytes_min,
@@ -174,6 +174,13 @@ pub(super) fn redis_options(
         start_patience: START_PATIENCE,
         ..gateway_store_redis::OpenOptions::new(server, signer)
     })
+}
+
+fn node_name(redis: &config::Redis) -> String {
+    match redis.node.as_str() {
+        "" => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        name => name.to_owned(),
+    }
 }
 
 fn read_tls(roots: &Path, identity: Option<&(PathBuf, PathBuf)>) -> Result<Tls, StartError> {

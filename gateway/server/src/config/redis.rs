@@ -27,7 +27,7 @@ pub struct Redis {
     pub identity: Option<(PathBuf, PathBuf)>,
     /// What every key begins with.
     pub prefix: String,
-    /// This node among those on the same store.
+    /// This node among those on the same store; empty for the name of the machine.
     pub node: String,
     /// Replicas that must have a commit.
     pub replicas: u32,
@@ -61,7 +61,7 @@ impl Reader {
         let certificate = self.read("redis.certificate", value::optional_path(&base));
         let key = self.read("redis.key", value::optional_path(&base));
         let prefix = self.read("redis.prefix", value::required);
-        let node = self.read("redis.node", value::required);
+        let node = self.read("redis.node", value::text);
         let replicas = self.lowered("redis.replicas", none_or_more, REPLICAS_MAX);
         let answer_timeout = self.read("redis.answer_timeout", value::duration);
         let trial_without_durability = self.read("redis.trial_without_durability", value::truth);

@@ -8,7 +8,7 @@ use gateway_model::Digest;
 use gateway_store::mark::{Mark, VALUE_BYTES_MAX};
 use gateway_store::{Store, StoreError};
 
-use super::DirectorySource;
+use super::{DirectorySource, SourceError};
 
 /// The mark that names the newest.
 const NEWEST: &str = "directory/newest";
@@ -82,6 +82,9 @@ async fn publish(store: &dyn Store, version: u64, bytes: &Bytes) -> Result<(), S
 impl DirectorySource {
     /// Takes a newer one from another node of this gateway, or gives it ours.
     pub(crate) async fn meet_nodes(&mut self) {
+        if self.parts.store.node().is_none() {
+            return;
+        }
         if let Err(error) = self.exchange().await {
             tracing::debug!(%error, "no directory is exchanged with the other nodes at present");
         }
@@ -103,7 +106,9 @@ impl DirectorySource {
             };
             if let Err(error) = taken {
                 tracing::error!(%error, version = theirs, "the directory of another node is not taken");
-                self.refused_of_nodes = Some(theirs);
+                // What is no good stays so; a disk that is full does not.
+                let is_for_good = matches!(error, SourceError::Refused { .. } | SourceError::Trust { .. });
+                self.refused_of_nodes = is_for_good.then_some(theirs);
             }
         } else if ours > theirs {
             let published = self.published.borrow().clone();

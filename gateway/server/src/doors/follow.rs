@@ -29,6 +29,9 @@ const EVENTS_AT_ONCE: usize = 64;
 /// A watcher reads again after this long even when nothing was told.
 const READ_AGAIN: Duration = Duration::from_secs(15);
 
+/// The same where other nodes settle too: their notices do not come here.
+const READ_AGAIN_OF_NODES: Duration = Duration::from_secs(2);
+
 /// Whose eyes look at an envelope.
 #[derive(Clone)]
 enum View {
@@ -191,13 +194,15 @@ impl Watcher {
 
     async fn wait(&mut self) -> Result<(), Status> {
         let seq: EnvelopeSeq = self.seen.row.seq;
+        let has_nodes = self.doors.engine.store().node().is_some();
+        let again = if has_nodes { READ_AGAIN_OF_NODES } else { READ_AGAIN };
         tokio::select! {
             () = self.doors.draining.cancelled() => Err(self.caller.status(&Reason::Draining.into())),
             alive = self.notices.about(seq) => {
                 self.state = State::Reading;
                 if alive { Ok(()) } else { Err(self.caller.status(&Reason::Draining.into())) }
             }
-            () = tokio::time::sleep(READ_AGAIN) => {
+            () = tokio::time::sleep(again) => {
                 self.state = State::Reading;
                 Ok(())
             }

@@ -3,6 +3,7 @@
 -- A lease says: token, node, the wake-up before it, lane. Answers the items (number of the lane, item, token, row), then the envelopes of
 -- the deliveries among them (number, state, row), each once.
 local tag, node, now, till = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if redis.call('EXISTS', tag .. 'offline') == 1 then return redis.error_reply('OFFLINE a verb of the command line has the store') end
 local items, envelopes, seen = {}, {}, {}
 for at = 5, #ARGV, 2 do
     local lane = ARGV[at]

@@ -3,6 +3,7 @@
 --   number of leases, then for each: item, token; number of lanes, then their names; then commands: number of words, words.
 -- Answers 1 committed, 2 this very commit had been made before, 0 another commit came first, 3 a lease has been taken over.
 local tag = ARGV[1]
+if redis.call('EXISTS', tag .. 'offline') == 1 then return redis.error_reply('OFFLINE a verb of the command line has the store') end
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[2] then
     if redis.call('HGET', tag .. 'nodes', ARGV[3]) == ARGV[4] then return 2 end
     return 0
