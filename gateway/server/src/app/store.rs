@@ -64,15 +64,21 @@ pub(super) async fn open(
     // Envelopes are nobody else's to read, whatever the umask says.
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file)?;
     notice::forget_addresses(&folder).map_err(file)?;
-    let parts = match &config.parts {
-        config::Parts::Folder(folder) => open_folder(config, folder.clone(), clock).await?,
-        config::Parts::S3(bucket) => open_bucket(config, bucket, clock).await?,
-    };
     let store = match &config.store.kind {
         StoreKind::Embedded => OpenedStore::Embedded(Arc::new(open_embedded(config, signer, clock).await?)),
         StoreKind::Redis(redis) => OpenedStore::Redis(Arc::new(open_redis(config, redis, signer, clock).await?)),
     };
-    Ok((store, parts))
+    let parts = match &config.parts {
+        config::Parts::Folder(folder) => open_folder(config, folder.clone(), clock).await,
+        config::Parts::S3(bucket) => open_bucket(config, bucket, clock).await,
+    };
+    match parts {
+        Ok(parts) => Ok((store, parts)),
+        Err(error) => {
+            store.close().await;
+            Err(error)
+        }
+    }
 }
 
 async fn open_folder(
