@@ -9,6 +9,8 @@
 //! | `<digest>.<owner>.upload` | what one owner has sent of it so far; an upload goes on at its end |
 //! | `<digest>.<owner>.owner` | empty: this owner has uploaded the whole part |
 //!
+//! Beside these folders stand `lock` and `gateway`, the id of the gateway whose parts these are.
+//!
 //! `<owner>` is the beginning of the SHA-256 of the hop. "Is this digest here?" is answered from the owner's own files alone. When a part was
 //! last touched is the newest modification time of its files. Nothing is cleaned at the start: a broken upload can go on after it.
 //!
@@ -23,12 +25,12 @@
 //! Its local files are written without a sync of file and folder, so what it acknowledges can be gone after power loss; a part that an accepted
 //! envelope names must not be.
 
+mod entries;
 mod gate;
 mod room;
 mod upload;
 mod verified;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,11 +39,13 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use gateway_model::agency::Hop;
+use gateway_model::id::GatewayId;
 use gateway_model::{Digest, Timestamp, limits};
 use gateway_store::accept::PartRef;
 use gateway_store::parts::{Missing, PartError, PartFault, PartStore, PartWriter};
 use tokio::io::AsyncRead;
 
+use entries::{Entry, entries, last_touched, timestamp};
 use gate::{For, Gate, Turn};
 
 const OWNER_BYTES: usize = 16;
@@ -115,6 +119,14 @@ impl FileParts {
         let (now, free_bytes) = (Box::new(now), Box::new(free_bytes));
         let gate = Gate::open(&folder)?;
         Ok(Self { files: Arc::new(Files { folder, limits, now, free_bytes, gate }) })
+    }
+
+    /// Makes sure that what lies here are the parts of `gateway`, and nobody else's: a gateway sweeps what its own envelopes do not name.
+    ///
+    /// # Errors
+    /// [`PartError::File`], naming the other gateway.
+    pub fn claim(&self, gateway: &GatewayId) -> Result<(), PartError> {
+        self.files.gate.claim(&self.files.folder, gateway)
     }
 
     async fn blocking<T: Send + 'static>(
@@ -306,47 +318,6 @@ fn free_bytes(folder: &Path) -> io::Result<u64> {
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// One file of a part.
-struct Entry {
-    digest: Digest,
-    path: PathBuf,
-    bytes: u64,
-    touched: Timestamp,
-}
-
-fn entries(folder: &Path) -> Result<Vec<Entry>, PartError> {
-    let listing = match fs::read_dir(folder) {
-        Ok(listing) => listing,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(failed(folder, source)),
-    };
-    let mut entries = Vec::new();
-    for entry in listing {
-        let entry = entry.map_err(|source| failed(folder, source))?;
-        let name = entry.file_name();
-        let digest = name.to_str().and_then(|name| name.split('.').next()).and_then(Digest::from_hex);
-        let Some(digest) = digest else { continue };
-        let metadata = match entry.metadata() {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(failed(&entry.path(), source)),
-        };
-        let touched = metadata.modified().map_err(|source| failed(&entry.path(), source))?;
-        entries.push(Entry { digest, path: entry.path(), bytes: metadata.len(), touched: timestamp(touched) });
-    }
-    Ok(entries)
-}
-
-/// When each part in a folder was last touched, in the order of the digests.
-fn last_touched(folder: &Path) -> Result<BTreeMap<Digest, Timestamp>, PartError> {
-    let mut touched = BTreeMap::new();
-    for entry in entries(folder)? {
-        let last = touched.entry(entry.digest).or_insert(entry.touched);
-        *last = (*last).max(entry.touched);
-    }
-    Ok(touched)
-}
-
 /// Runs on the blocking pool.
 ///
 /// # Cancellation
@@ -377,14 +348,6 @@ fn failed(path: &Path, source: io::Error) -> PartError {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => PartError::Full,
         _ => PartError::File { path: path.to_owned(), source },
-    }
-}
-
-fn timestamp(time: SystemTime) -> Timestamp {
-    let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => Timestamp::from_micros(micros(after)),
-        Err(error) => Timestamp::from_micros(-micros(error.duration())),
     }
 }
 

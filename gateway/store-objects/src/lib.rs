@@ -12,6 +12,8 @@
 //! | `going/<writer>` | somebody has gone on with a broken upload |
 //! | `gone/<sweeper>` | a tombstone: what is in this upload may go at any moment |
 //!
+//! Beside the parts stand `gateway`, the id of the gateway whose they are, and for a moment of each start `probe/…`.
+//!
 //! A writer is one call of one node, a sweeper one removal. So no name but `owner/…` is ever written twice: what a writer hashed is what is
 //! kept, whoever else uploads the same part, and a late removal takes only what it has seen. A broken upload goes on at any node at the end of
 //! what is there: a connection that breaks costs nothing, a node that is killed at most the last 2 MiB.
@@ -27,6 +29,10 @@
 //!
 //! Of the two, whoever asks second sees the other, so no envelope is accepted whose part is swept. Only the sweeper that put a tombstone takes
 //! it away again; that of one that died stays until what is beside it is stale, and the next sweep removes both.
+//!
+//! # Cost
+//! An upload is 5 requests and one for each 2 MiB, a check for an envelope 4 for each of its parts, in an order that must not change; 8 parts are
+//! checked at the same time. Reading is 2 requests and one for each 2 MiB.
 //!
 //! # Clocks
 //! Times of objects are those of the store. A removal reckons ages from the time of its own tombstone, so the clocks of the nodes do not matter

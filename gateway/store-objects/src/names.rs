@@ -97,6 +97,11 @@ impl Prefix {
         Path::from(format!("{}/probe", self.0))
     }
 
+    /// Where the name of the gateway stands whose parts these are.
+    pub(crate) fn owner(&self) -> Path {
+        Path::from(format!("{}/gateway", self.0))
+    }
+
     /// `None` for what is not ours.
     pub(crate) fn read(&self, path: &Path) -> Option<(Place, Object)> {
         let rest = path.as_ref().strip_prefix(self.0.as_str())?.strip_prefix('/')?;
@@ -142,7 +147,7 @@ mod tests {
             assert_eq!(prefix.read(&path), Some((place.clone(), object)), "{path}");
             assert!(path > prefix.of_digest(&place.digest) && path < prefix.behind(&place.digest), "{path}");
         }
-        for other in ["hub/parts/probe/1", "hub/partsx/y", "hub/parts/zz/a.b/gone/c", "other"] {
+        for other in ["hub/parts/probe/1", "hub/parts/gateway", "hub/partsx/y", "hub/parts/zz/a.b/gone/c", "other"] {
             assert_eq!(prefix.read(&Path::from(other)), None, "{other}");
         }
     }

@@ -24,6 +24,8 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 const PROBE_TIME_MAX: Duration = Duration::from_secs(20);
 const PROBE: &[u8] = b"lienthong";
+/// A name is shown up to here.
+const OWNER_CHARACTERS_MAX: usize = 100;
 /// More than starts can have left behind.
 const PROBES_MAX: usize = 10_000;
 
@@ -38,6 +40,8 @@ pub struct Options {
     pub bucket: String,
     /// What every name begins with.
     pub prefix: String,
+    /// Whose parts these are: a gateway sweeps what its own envelopes do not name, so two gateways on one prefix would sweep each other's.
+    pub gateway: String,
     /// Who asks.
     pub access_key: String,
     /// What requests are signed with.
@@ -55,12 +59,13 @@ pub struct Options {
 
 impl Options {
     /// The usual bounds; no TLS.
-    pub fn new(endpoint: &str, bucket: &str, access_key: &str, secret_key: &str) -> Self {
+    pub fn new(gateway: &str, endpoint: &str, bucket: &str, access_key: &str, secret_key: &str) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
             region: "us-east-1".to_owned(),
             bucket: bucket.to_owned(),
             prefix: "parts".to_owned(),
+            gateway: gateway.to_owned(),
             access_key: access_key.to_owned(),
             secret_key: secret_key.to_owned(),
             roots: None,
@@ -95,6 +100,14 @@ pub enum OpenError {
     /// No answer.
     #[error("the store does not answer in time: check `parts.endpoint`")]
     Silent,
+    /// It is another gateway's.
+    #[error(
+        "what lies there are the parts of the gateway \"{owner}\": give this one a `parts.prefix`, or `parts.bucket`, of its own"
+    )]
+    Others {
+        /// Whose.
+        owner: String,
+    },
     /// It forgets.
     #[error(
         "the store does not show at once what was put into it: a strongly consistent one is needed at `parts.endpoint`"
@@ -113,8 +126,11 @@ impl ObjectParts {
     ) -> Result<Self, OpenError> {
         let prefix = Prefix::new(&options.prefix);
         let store: Arc<dyn ObjectStore> = Arc::new(client(&options)?);
-        let probed = tokio::time::timeout(PROBE_TIME_MAX, probe(&*store, &prefix)).await;
-        probed.map_err(|_| OpenError::Silent)??;
+        let probed = async {
+            probe(&*store, &prefix).await?;
+            claim(&*store, &prefix, &options.gateway).await
+        };
+        tokio::time::timeout(PROBE_TIME_MAX, probed).await.map_err(|_| OpenError::Silent)??;
         let objects = Objects { store, prefix, now: Box::new(now) };
         Ok(Self::new(objects, options.part_bytes_max, options.unnamed_bytes_max, options.list_every))
     }
@@ -160,6 +176,23 @@ async fn probe(store: &dyn ObjectStore, prefix: &Prefix) -> Result<(), OpenError
     let is_listed = list(store, &probes).await?.contains(&path);
     store.delete(&path).await.map_err(refused)?;
     if read == PROBE && is_listed { Ok(()) } else { Err(OpenError::Late) }
+}
+
+/// The first gateway that comes writes its name; of two at once the later one stays.
+async fn claim(store: &dyn ObjectStore, prefix: &Prefix, gateway: &str) -> Result<(), OpenError> {
+    let path = prefix.owner();
+    match store.get(&path).await {
+        Ok(_) => {}
+        Err(Error::NotFound { .. }) => {
+            store.put(&path, PutPayload::from(gateway.to_owned())).await.map_err(refused)?;
+        }
+        Err(error) => return Err(refused(error)),
+    }
+    let owner = store.get(&path).await.map_err(refused)?.bytes().await.map_err(refused)?;
+    if owner == gateway {
+        return Ok(());
+    }
+    Err(OpenError::Others { owner: String::from_utf8_lossy(&owner).chars().take(OWNER_CHARACTERS_MAX).collect() })
 }
 
 async fn list(store: &dyn ObjectStore, under: &Path) -> Result<Vec<Path>, OpenError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use gateway_engine::clock::Clock;
 use gateway_model::note::NoteSigner;
 use gateway_store::Store;
-use gateway_store::parts::PartStore;
+use gateway_store::parts::{PartError, PartStore};
 use gateway_store_embedded::{EmbeddedStore, FileParts, OpenOptions, PartLimits};
 use gateway_store_objects::ObjectParts;
 use gateway_store_redis::{Durability, RedisStore, Server, Tls, Topology};
@@ -67,15 +67,21 @@ pub(super) async fn open(
     // Envelopes are nobody else's to read, whatever the umask says.
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file)?;
     notice::forget_addresses(&folder).map_err(file)?;
-    let parts = match &config.parts {
-        config::Parts::Folder(folder) => open_folder(config, folder.clone(), clock).await?,
-        config::Parts::S3(bucket) => open_bucket(config, bucket, clock).await?,
-    };
     let store = match &config.store.kind {
         StoreKind::Embedded => OpenedStore::Embedded(Arc::new(open_embedded(config, signer, clock).await?)),
         StoreKind::Redis(redis) => OpenedStore::Redis(Arc::new(open_redis(config, redis, signer, clock).await?)),
     };
-    Ok((store, parts))
+    let parts = match &config.parts {
+        config::Parts::Folder(folder) => open_folder(config, folder.clone(), clock).await,
+        config::Parts::S3(bucket) => open_bucket(config, bucket, clock).await,
+    };
+    match parts {
+        Ok(parts) => Ok((store, parts)),
+        Err(error) => {
+            store.close().await;
+            Err(error)
+        }
+    }
 }
 
 async fn open_folder(
@@ -85,9 +91,16 @@ async fn open_folder(
 ) -> Result<Arc<dyn PartStore>, StartError> {
     let free_bytes_min = config.store.free_bytes_min;
     let limits = PartLimits { part_bytes_max: config.limits.part_bytes, free_bytes_min, ..PartLimits::default() };
-    let clock = clock.clone();
-    let opened = tokio::task::spawn_blocking(move || FileParts::open(folder, limits, move || clock.now())).await?;
-    Ok(Arc::new(opened?))
+    // Nobody else's to read, wherever it is.
+    let file = |source| StartError::File { path: folder.clone(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(file)?;
+    let (clock, gateway) = (clock.clone(), config.gateway.id.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let parts = FileParts::open(folder, limits, move || clock.now())?;
+        parts.claim(&gateway)?;
+        Ok::<_, PartError>(parts)
+    });
+    Ok(Arc::new(opened.await??))
 }
 
 async fn open_bucket(
@@ -109,6 +122,7 @@ async fn open_bucket(
         part_bytes_max: config.limits.part_bytes,
         list_every,
         ..gateway_store_objects::Options::new(
+            config.gateway.id.as_str(),
             bucket.endpoint.to_string().trim_end_matches('/'),
             &bucket.bucket,
             &access_key,

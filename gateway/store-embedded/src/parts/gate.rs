@@ -4,20 +4,26 @@
 //! machine to machine.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use gateway_model::id::GatewayId;
 use gateway_store::parts::PartError;
 
-use super::failed;
 use super::room::Room;
+use super::{failed, sync};
 use crate::batch::lock;
 
 /// Name of the file that is locked, beside the folders of the parts.
 const NAME: &str = "lock";
+/// Says whose parts these are.
+const OWNER: &str = "gateway";
+const OWNER_NEW: &str = "gateway.new";
+/// A name is shown up to here.
+const OWNER_CHARACTERS_MAX: usize = 100;
 /// A turn takes as long as a few files; who waits longer than this waits for a process that has stopped.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// `flock` has no time limit of its own, so it is asked again.
@@ -94,6 +100,36 @@ impl Gate {
                 Err(TryLockError::Error(source)) => return Err(failed(&self.path, source)),
             }
         }
+    }
+}
+
+impl Gate {
+    /// Writes whose parts these are, or finds out that they are another gateway's.
+    pub(super) fn claim(&self, folder: &Path, gateway: &GatewayId) -> Result<(), PartError> {
+        let _turn = self.turn(For::Removing)?;
+        let path = folder.join(OWNER);
+        let owner = match fs::read_to_string(&path) {
+            Ok(owner) => owner,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.write_owner(&path, folder, gateway),
+            Err(source) => return Err(failed(&path, source)),
+        };
+        if owner == gateway.as_str() {
+            return Ok(());
+        }
+        let owner: String = owner.chars().take(OWNER_CHARACTERS_MAX).collect();
+        let what = format!("these are the parts of the gateway \"{owner}\": give this one a `parts.path` of its own");
+        Err(PartError::File { path, source: io::Error::new(io::ErrorKind::PermissionDenied, what) })
+    }
+
+    /// The file has its name only when it is whole.
+    fn write_owner(&self, path: &Path, folder: &Path, gateway: &GatewayId) -> Result<(), PartError> {
+        let new = folder.join(OWNER_NEW);
+        let written = File::create(&new).and_then(|mut file| {
+            file.write_all(gateway.as_str().as_bytes())?;
+            file.sync_all()
+        });
+        written.and_then(|()| fs::rename(&new, path)).map_err(|source| failed(path, source))?;
+        sync(folder)
     }
 }
 

@@ -81,6 +81,16 @@ async fn who_removes_waits_for_who_touches_and_not_for_ever() {
     assert_eq!(parts.remove(&[part().digest], START.plus(STALE)).await.unwrap(), part().size);
 }
 
+#[test]
+fn two_gateways_do_not_sweep_each_others_parts() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
+    let gateway = |id: &str| gateway_model::id::GatewayId::parse(id).unwrap();
+    opened(folder.path(), &clock).claim(&gateway("gw-hub")).unwrap();
+    opened(folder.path(), &clock).claim(&gateway("gw-hub")).unwrap();
+    let told = opened(folder.path(), &clock).claim(&gateway("gw-other")).unwrap_err().to_string();
+    assert!(told.contains("gw-hub") && told.contains("parts.path"), "{told}");
+}
+
 /// Each round a check of one process meets a sweep of the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_process_takes_what_another_has_just_checked() {

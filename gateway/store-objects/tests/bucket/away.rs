@@ -39,6 +39,17 @@ async fn a_start_names_the_setting_that_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_gateways_do_not_sweep_each_others_parts() {
+    let server = Server::start();
+    server.open().await;
+    server.open().await;
+    let other = Options { gateway: "gw-other".to_owned(), ..server.options() };
+    let told = server.try_open(other.clone()).await.err().unwrap().to_string();
+    assert!(told.contains("gw-hub") && told.contains("parts.prefix"), "{told}");
+    server.try_open(Options { prefix: "other/parts".to_owned(), ..other }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_has_gone_is_told_of_in_seconds_and_used_again_when_it_is_back() {
     let server = Server::start();
     let parts = server.open().await;
@@ -66,7 +77,7 @@ async fn a_silent_store_is_given_up_on() {
         }
     });
     let began = Instant::now();
-    let error = ObjectParts::open(Options::new(&endpoint, "b", "k", "s"), now).await.err().unwrap();
+    let error = ObjectParts::open(Options::new("gw-hub", &endpoint, "b", "k", "s"), now).await.err().unwrap();
     assert!(matches!(error, OpenError::Away(_) | OpenError::Silent), "{error}");
     assert!(began.elapsed() < SECONDS_MAX, "{:?}", began.elapsed());
     silent.abort();

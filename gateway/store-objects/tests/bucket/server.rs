@@ -68,7 +68,7 @@ impl Server {
     pub fn options(&self) -> Options {
         let scheme = if self.is_https { "https" } else { "http" };
         let endpoint = format!("{scheme}://localhost:{}", self.address.port());
-        Options { list_every: Duration::ZERO, ..Options::new(&endpoint, BUCKET, ACCESS_KEY, SECRET_KEY) }
+        Options { list_every: Duration::ZERO, ..Options::new("gw-hub", &endpoint, BUCKET, ACCESS_KEY, SECRET_KEY) }
     }
 
     /// A node.
