@@ -73,7 +73,10 @@ impl Keeper {
 
     /// Says that this node runs, and looks how much room there is, and how far the store has come.
     pub(crate) async fn look(&self) -> Result<(), Failure> {
-        offline::announce(&self.link, &self.keys, &self.node).await?;
+        if let Err(failure @ Failure::Broken(_)) = offline::announce(&self.link, &self.keys, &self.node).await {
+            return Err(failure);
+        }
+        // Where nothing can be written now, no verb of the command line can take the store either.
         let mut question = redis::cmd("INFO");
         question.arg("memory");
         let answers = self.link.ask_each_master(Way::Read, question).await?;

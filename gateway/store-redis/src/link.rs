@@ -135,6 +135,16 @@ impl Link {
 
     /// Runs a script, and loads it when Redis does not know it.
     pub(crate) async fn run(&self, way: Way, lua: &Lua, call: &Cmd) -> Result<Value, Failure> {
+        let (up, _) = self.up(way)?;
+        let answer = self.try_run(way, lua, call).await;
+        if let Err(Failure::Away(why)) = &answer {
+            self.give_up(up.generation, why);
+        }
+        answer
+    }
+
+    /// Runs a script that may fail without harm: a Redis that takes no writes now is still there for those who read.
+    pub(crate) async fn try_run(&self, way: Way, lua: &Lua, call: &Cmd) -> Result<Value, Failure> {
         let (up, mut connection) = self.up(way)?;
         let running = async {
             let first: Result<Value, RedisError> = call.query_async(&mut connection).await;
@@ -146,7 +156,11 @@ impl Link {
                 other => Ok(other?),
             }
         };
-        self.bounded(&up, running).await
+        let answer = self.in_time(running).await;
+        if let Err(Failure::Broken(why)) = &answer {
+            self.give_up(up.generation, why);
+        }
+        answer
     }
 
     /// Asks every master.
@@ -171,12 +185,16 @@ impl Link {
 
     /// Gives the connections up when the answer shows that they are of no use, or does not come.
     async fn bounded<T>(&self, up: &Up, asking: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let late = || Failure::Broken(format!("no answer within {} seconds", self.deadline.as_secs_f32()));
-        let answer = tokio::time::timeout(self.deadline, asking).await.unwrap_or_else(|_| Err(late()));
+        let answer = self.in_time(asking).await;
         if let Err(Failure::Away(why) | Failure::Broken(why)) = &answer {
             self.give_up(up.generation, why);
         }
         answer
+    }
+
+    async fn in_time<T>(&self, asking: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let late = || Failure::Broken(format!("no answer within {} seconds", self.deadline.as_secs_f32()));
+        tokio::time::timeout(self.deadline, asking).await.unwrap_or_else(|_| Err(late()))
     }
 
     fn give_up(&self, generation: u64, why: &str) {

@@ -69,7 +69,7 @@ pub(crate) async fn leave(link: &Link, keys: &Keys, node: &str) -> Result<Found,
 async fn tell_of(link: &Link, keys: &Keys, node: &str, span: Duration) -> Result<Found, Failure> {
     let mut call = ALIVE.call(&keys.head());
     call.arg(keys.tag()).arg(node).arg(milliseconds(span));
-    let [holder, importing] = fixed(link.run(Way::Read, &ALIVE, &call).await?)?;
+    let [holder, importing] = fixed(link.try_run(Way::Read, &ALIVE, &call).await?)?;
     let verb = |holder: bytes::Bytes| String::from_utf8_lossy(&holder).split('.').next().unwrap_or_default().to_owned();
     Ok(Found { holder: optional(holder)?.map(verb), is_half_imported: number(importing)? > 0 })
 }

@@ -162,6 +162,29 @@ async fn a_redis_that_is_away_is_asked_with_pauses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_takes_no_writes_is_read_on_and_not_stormed() {
+    let redis = Redis::durable();
+    let (fixture, store) = (Fixture::new(), open(Server::single(redis.address()), "node-1").await.unwrap());
+    accepted(&store, &acceptance(&fixture.envelope(1))).await;
+    let connections = || {
+        let told: String = redis::from_redis_value(redis.ask(&["INFO", "stats"])).unwrap();
+        let line = told.lines().find_map(|line| line.strip_prefix("total_connections_received:")).unwrap();
+        line.trim().parse::<u64>().unwrap()
+    };
+    // There is no replica.
+    redis.ask(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let before = connections();
+    // reason: a node says every second that it runs; several times have to have failed.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(store.find(&key(1)).await.unwrap().is_some());
+    let made = connections() - before;
+    assert!(made < 50, "{made} connections");
+    redis.ask(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    accepted(&store, &acceptance(&fixture.envelope(2))).await;
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_stands_still_is_given_up_within_the_bound() {
     let redis = Redis::durable();
     let store = open(Server::single(redis.address()), "one").await.unwrap();
