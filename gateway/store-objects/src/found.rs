@@ -8,6 +8,11 @@ use object_store::ObjectMeta;
 use crate::names::{Object, Piece, Place};
 use crate::objects::PIECE_BYTES;
 
+/// Times that one upload is gone on with.
+const GONE_ON_MAX: usize = 256;
+/// Bytes of pieces that longer ones have replaced, or as many as have been received.
+const LEFT_BEHIND_MAX: u64 = 4 * PIECE_BYTES as u64;
+
 /// The uploads of a part.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -41,9 +46,14 @@ impl Found {
     }
 
     /// Uploads that `owner` has begun and nobody has finished.
-    pub(crate) fn begun<'a>(&'a self, owner: &'a str) -> impl Iterator<Item = (&'a Place, &'a Upload)> {
+    pub(crate) fn unfinished<'a>(&'a self, owner: &'a str) -> impl Iterator<Item = (&'a Place, &'a Upload)> {
         let own = self.uploads.iter().filter(move |(place, _)| place.owner == owner);
         own.filter(|(_, upload)| upload.whole().is_none() && !upload.is_condemned())
+    }
+
+    /// Those of them that can be gone on with.
+    pub(crate) fn begun<'a>(&'a self, owner: &'a str) -> impl Iterator<Item = (&'a Place, &'a Upload)> {
+        self.unfinished(owner).filter(|(_, upload)| !upload.is_worn_out())
     }
 }
 
@@ -95,6 +105,20 @@ impl Upload {
     /// Bytes of the beginning.
     pub(crate) fn received(&self) -> u64 {
         self.beginning().iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Whether it has been gone on with so often that it is better begun anew: each time leaves something behind.
+    fn is_worn_out(&self) -> bool {
+        let (mut bytes, mut times) = (0_u64, 0);
+        for (object, kept) in &self.objects {
+            match object {
+                Object::Piece(_) => bytes = bytes.saturating_add(kept.bytes),
+                Object::Going(_) => times += 1,
+                Object::Whole { .. } | Object::Owner(_) | Object::Gone(_) => {}
+            }
+        }
+        let received = self.received();
+        times > GONE_ON_MAX || bytes.saturating_sub(received) > received.max(LEFT_BEHIND_MAX)
     }
 
     /// When something of it was last put: tombstones count only where there is nothing else.

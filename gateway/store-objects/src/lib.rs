@@ -16,7 +16,7 @@
 //!
 //! A writer is one call of one node, a sweeper one removal. So no name but `owner/…` is ever written twice: what a writer hashed is what is
 //! kept, whoever else uploads the same part, and a late removal takes only what it has seen. A broken upload goes on at any node at the end of
-//! what is there: a connection that breaks costs nothing, a node that is killed at most the last 2 MiB.
+//! what is there: what a connection that breaks, or a node that is killed, costs is at most the piece in hand.
 //!
 //! # Touching and sweeping
 //! An S3-compatible store has no locks, but what was put, or deleted, is seen by whoever asks next. So either side first says what it is about to

@@ -23,8 +23,18 @@ const BEGUN_MAX: usize = 2;
 /// Writes one part for one owner.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
+    place: Place,
+    progress: Progress,
     /// `None` while a call is at it, and after one that failed or was not waited for: the upload then goes on by a new one.
     state: Option<State>,
+}
+
+/// What an upload leaves behind when it is dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Progress {
+    Nothing,
+    Begun,
+    Whole,
 }
 
 struct State {
@@ -55,7 +65,7 @@ pub(crate) async fn begin(shared: Arc<Shared>, owner: &str, part: PartRef, offse
     };
     shared.room.unnamed().charge(owner, &part.digest, part.size, shared.unnamed_bytes_max)?;
     state.received = offset;
-    Ok(Writer { shared, state: Some(state) })
+    Ok(Writer { shared, place: state.place.clone(), progress: Progress::Nothing, state: Some(state) })
 }
 
 /// Reads what is there, for the digest; the piece that is not full is kept in hand.
@@ -94,6 +104,7 @@ impl PartWriter for Writer {
             self.state = Some(state);
             return Err(PartError::TooLong);
         }
+        self.progress = Progress::Begun;
         state.write(&self.shared.objects, &chunk).await?;
         self.state = Some(state);
         Ok(())
@@ -101,25 +112,46 @@ impl PartWriter for Writer {
 
     async fn finish(mut self: Box<Self>) -> Result<(), PartError> {
         let state = self.state.take().ok_or(PartError::Unknown)?;
-        state.finish(&self.shared).await
+        state.finish(&self.shared).await?;
+        self.progress = Progress::Whole;
+        Ok(())
     }
 }
 
 impl Drop for Writer {
-    /// What has come stays, for the call that goes on with it.
+    /// What has come stays, for the call that goes on with it; what a call that was broken off had in hand does not.
     fn drop(&mut self) {
-        let Some(state) = self.state.take().filter(|state| state.received > 0) else { return };
+        if self.progress != Progress::Begun {
+            return;
+        }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        state.busy.settle();
-        let shared = self.shared.clone();
+        let (shared, place, mut state) = (self.shared.clone(), self.place.clone(), self.state.take());
+        if let Some(state) = &state {
+            state.busy.settle();
+        }
         let put_away = async move {
-            let (digest, result) = (state.part.digest, state.put_away(&shared).await);
-            if let Err(error) = result {
-                tracing::warn!(%digest, %error, "the end of a broken upload could not be kept");
+            let kept = match &mut state {
+                Some(state) => state.put_tail(&shared.objects).await.map(drop),
+                None => Ok(()),
+            };
+            let tidied = tidy(&shared, &place).await;
+            if let Err(error) = kept.and(tidied) {
+                tracing::warn!(digest = %place.digest, %error, "a broken upload could not be put away");
             }
         };
         self.shared.tasks.spawn_on(put_away, &runtime);
     }
+}
+
+/// Keeps of older broken uploads of the same part no more than there may be.
+async fn tidy(shared: &Shared, last: &Place) -> Result<(), PartError> {
+    let found = shared.objects.found(&last.digest).await?;
+    let mut others: Vec<_> = found.unfinished(&last.owner).filter(|(place, _)| *place != last).collect();
+    others.sort_by_key(|(_, upload)| std::cmp::Reverse(upload.touched()));
+    for (place, _) in others.into_iter().skip(BEGUN_MAX - 1) {
+        sweep::remove(&shared.objects, place, Why::Unfinished).await?;
+    }
+    Ok(())
 }
 
 impl State {
@@ -209,17 +241,5 @@ impl State {
             }
         }
         Ok(false)
-    }
-
-    /// Keeps what is in hand, and of older broken uploads of the same part no more than there may be.
-    async fn put_away(mut self, shared: &Shared) -> Result<(), PartError> {
-        self.put_tail(&shared.objects).await?;
-        let found = shared.objects.found(&self.part.digest).await?;
-        let mut others: Vec<_> = found.begun(&self.place.owner).filter(|(place, _)| **place != self.place).collect();
-        others.sort_by_key(|(_, upload)| std::cmp::Reverse(upload.touched()));
-        for (place, _) in others.into_iter().skip(BEGUN_MAX - 1) {
-            sweep::remove(&shared.objects, place, Why::Unfinished).await?;
-        }
-        Ok(())
     }
 }

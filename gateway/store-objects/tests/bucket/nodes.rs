@@ -93,6 +93,49 @@ async fn broken_uploads_of_one_part_do_not_pile_up() {
     assert!(server.objects("/piece/").len() <= 2, "{:?}", server.objects("/piece/"));
 }
 
+/// Each time that an upload is gone on with leaves the piece that was not full: not more of them than the bound.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_breaks_off_again_and_again_does_not_fill_the_store() {
+    let server = Server::start();
+    let parts = server.open().await;
+    let bytes = bytes(1, PIECE);
+    let digest = part(&bytes).digest;
+    let (mut again, mut most) = (0, 0);
+    for _ in 0..24 {
+        let received = parts.missing(&desk("a"), &[digest]).await.unwrap()[0].received;
+        again += usize::from(received == 0);
+        let mut writer = parts.begin(&desk("a"), part(&bytes), received).await.unwrap();
+        let received = usize::try_from(received).unwrap();
+        let until = (received + 1000).clamp(PIECE - 100_000, PIECE - 1);
+        writer.write(bytes[received..until].to_vec().into()).await.unwrap();
+        drop(writer);
+        parts.missing(&desk("a"), &[digest]).await.unwrap();
+        most = most.max(server.objects("/piece/").len());
+    }
+    assert!(again > 1, "it was begun anew");
+    assert!(most <= 16, "{most} pieces of 2 MiB");
+    upload(&*parts, &desk("a"), &bytes).await.unwrap();
+    assert_eq!(read(&*parts, &digest).await, bytes);
+}
+
+/// A connection that breaks while a piece is under way leaves nothing in hand, and no heap of beginnings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uploads_that_break_off_within_a_write_do_not_pile_up() {
+    let server = Server::start();
+    let parts = server.open().await;
+    let bytes = bytes(1, 2 * PIECE);
+    for _ in 0..5 {
+        let mut writer = parts.begin(&desk("a"), part(&bytes), 0).await.unwrap();
+        writer.write(bytes[..PIECE].to_vec().into()).await.unwrap();
+        let cut = writer.write(bytes[PIECE..].to_vec().into());
+        assert!(futures::FutureExt::now_or_never(cut).is_none(), "a piece takes a moment");
+        drop(writer);
+    }
+    parts.close().await;
+    let firsts = server.objects("/piece/00000.");
+    assert!((1..=2).contains(&firsts.len()), "{firsts:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_part_ends_in_an_error_and_not_in_an_end() {
     let server = Server::start();
