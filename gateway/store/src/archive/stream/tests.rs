@@ -1,3 +1,5 @@
+//! A stream that is cut, damaged or out of order is noticed wherever it is.
+
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use gateway_evidence::LogState;
