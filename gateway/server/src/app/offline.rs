@@ -3,18 +3,19 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use gateway_engine::clock::{Clock, SystemClock};
+use gateway_model::Digest;
 use gateway_model::note::NoteSigner;
-use gateway_model::{Digest, Timestamp};
 use gateway_store::archive::{ArchiveError, Incoming, MoveError, Reader, Record, Writer};
 use gateway_store::parts::{PartError, PartStore};
-use gateway_store_embedded::{FileParts, PartLimits};
 use gateway_store_redis::{Offline, OpenOptions};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
 use super::{StartError, store};
-use crate::config::{Config, StoreKind};
+use crate::config::{self, Config, StoreKind};
 use crate::evidence_key;
 
 pub use gateway_store::archive::Written;
@@ -53,6 +54,7 @@ pub struct OfflineStore {
     kind: Kind,
     folder: PathBuf,
     signer: NoteSigner,
+    config: Config,
 }
 
 enum Kind {
@@ -71,7 +73,7 @@ impl OfflineStore {
             StoreKind::Embedded => Kind::Embedded,
             StoreKind::Redis(redis) => Kind::Redis(Box::new(store::redis_options(config, redis, signer()?)?)),
         };
-        Ok(Self { kind, folder: config.store.path.clone(), signer: signer()? })
+        Ok(Self { kind, folder: config.store.path.clone(), signer: signer()?, config: config.clone() })
     }
 
     /// Reads all of it, and tells everything that is wrong. Changes nothing.
@@ -185,14 +187,11 @@ impl OfflineStore {
 
     /// Looks for each part that a kept body names.
     async fn check_parts(&self, how: Parts, report: &mut Report) -> Result<(), OfflineError> {
-        let folder = self.folder.join("parts");
-        // Opening would make it.
-        let parts = match folder.exists() {
-            true => {
-                let open = move || FileParts::open(folder, PartLimits::default(), || Timestamp::MAX);
-                Some(tokio::task::spawn_blocking(open).await.map_err(StartError::from)??)
-            }
-            false => None,
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let parts = match &self.config.parts {
+            // Opening would make it.
+            config::Parts::Folder(folder) if !folder.exists() => None,
+            config::Parts::Folder(_) | config::Parts::S3(_) => Some(store::open_parts(&self.config, &clock).await?),
         };
         let (sender, mut records) = mpsc::channel(UNDER_WAY);
         let looking = async {
@@ -206,7 +205,7 @@ impl OfflineStore {
                     }
                     Record::Body(_) => {
                         for digest in std::mem::take(&mut named) {
-                            check_part(parts.as_ref(), &digest, how, seq, report).await?;
+                            check_part(parts.as_deref(), &digest, how, seq, report).await?;
                         }
                     }
                     Record::Head(_)
@@ -228,7 +227,7 @@ impl OfflineStore {
 }
 
 async fn check_part(
-    parts: Option<&FileParts>,
+    parts: Option<&dyn PartStore>,
     digest: &Digest,
     how: Parts,
     envelope: u64,
@@ -254,10 +253,12 @@ async fn check_part(
             match part.read(&mut buffer).await {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(error) => {
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                     report.find(FindingCode::PartDamaged, place, error.to_string());
                     break;
                 }
+                // The disk, or the line to the bucket: that says nothing of the part.
+                Err(source) => return Err(PartError::File { path: digest.to_string().into(), source }.into()),
             }
         }
     }

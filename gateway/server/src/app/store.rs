@@ -71,16 +71,20 @@ pub(super) async fn open(
         StoreKind::Embedded => OpenedStore::Embedded(Arc::new(open_embedded(config, signer, clock).await?)),
         StoreKind::Redis(redis) => OpenedStore::Redis(Arc::new(open_redis(config, redis, signer, clock).await?)),
     };
-    let parts = match &config.parts {
-        config::Parts::Folder(folder) => open_folder(config, folder.clone(), clock).await,
-        config::Parts::S3(bucket) => open_bucket(config, bucket, clock).await,
-    };
-    match parts {
+    match open_parts(config, clock).await {
         Ok(parts) => Ok((store, parts)),
         Err(error) => {
             store.close().await;
             Err(error)
         }
+    }
+}
+
+/// Opens the parts alone.
+pub(super) async fn open_parts(config: &Config, clock: &Arc<dyn Clock>) -> Result<Arc<dyn PartStore>, StartError> {
+    match &config.parts {
+        config::Parts::Folder(folder) => open_folder(config, folder.clone(), clock).await,
+        config::Parts::S3(bucket) => open_bucket(config, bucket, clock).await,
     }
 }
 

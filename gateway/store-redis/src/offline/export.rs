@@ -156,7 +156,7 @@ impl Export<'_> {
         let mut ids = std::collections::BTreeSet::new();
         let mut cursor = 0;
         loop {
-            let (next, found) = fields::scan(self.store, "HSCAN", &key, cursor).await?;
+            let (next, found) = fields::scan(self.store, redis::cmd("HSCAN"), &key, cursor).await?;
             for pair in found.chunks_exact(2) {
                 ids.insert(read_return(&bytes(pair[0].clone())?)?);
             }

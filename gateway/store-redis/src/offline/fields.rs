@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use gateway_store::rows::{DeliveryRow, EnvelopeRow};
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 
 use super::Offline;
 use crate::answer::{fixed, list, optional};
@@ -126,11 +126,10 @@ pub(super) fn positions(state: &EnvelopeState) -> impl Iterator<Item = RangeIncl
 /// A step of going through a hash or a set: the next cursor and what was found.
 pub(super) async fn scan(
     store: &Offline,
-    command: &str,
+    mut question: Cmd,
     key: &Bytes,
     cursor: u64,
 ) -> Result<(u64, Vec<Value>), Failure> {
-    let mut question = redis::cmd(command);
     question.arg(&key[..]).arg(cursor).arg("COUNT").arg(ROWS);
     let [next, found] = fixed(store.link.ask(Way::Read, &question).await?)?;
     let next = crate::answer::text(next)?.parse().map_err(|_| Damaged::at("a cursor of Redis"))?;
@@ -138,8 +137,7 @@ pub(super) async fn scan(
 }
 
 /// How many members or fields there are.
-pub(super) async fn count(store: &Offline, command: &str, key: &Bytes) -> Result<u64, Failure> {
-    let mut question = redis::cmd(command);
+pub(super) async fn count(store: &Offline, mut question: Cmd, key: &Bytes) -> Result<u64, Failure> {
     question.arg(&key[..]);
     store.link.ask(Way::Read, &question).await
 }

@@ -21,7 +21,7 @@ pub(super) async fn returns(walk: &mut Walk<'_>) -> Result<(), Failure> {
     // Eight bytes for each: what is under way, never what was.
     let mut seen = std::collections::HashSet::new();
     loop {
-        let (next, found) = fields::scan(walk.store, "HSCAN", &key, cursor).await?;
+        let (next, found) = fields::scan(walk.store, redis::cmd("HSCAN"), &key, cursor).await?;
         for pair in found.chunks_exact(2) {
             let (field, row) = (bytes(pair[0].clone())?, bytes(pair[1].clone())?);
             let id = read_return(&field).unwrap_or(0);
@@ -66,7 +66,7 @@ pub(super) async fn marks(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let (marks, names) = (walk.store.keys.one("marks"), walk.store.keys.one("marknames"));
     let (mut cursor, mut count) = (0, 0);
     loop {
-        let (next, found) = fields::scan(walk.store, "HSCAN", &marks, cursor).await?;
+        let (next, found) = fields::scan(walk.store, redis::cmd("HSCAN"), &marks, cursor).await?;
         for pair in found.chunks_exact(2) {
             let (name, row) = (text(pair[0].clone())?, bytes(pair[1].clone())?);
             walk.report.rows += 1;
@@ -91,7 +91,7 @@ pub(super) async fn marks(walk: &mut Walk<'_>) -> Result<(), Failure> {
         }
         cursor = next;
     }
-    if fields::count(walk.store, "ZCARD", &names).await? == count {
+    if fields::count(walk.store, redis::cmd("ZCARD"), &names).await? == count {
         Ok(())
     } else {
         super::strays::mark_names(walk).await

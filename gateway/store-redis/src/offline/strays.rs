@@ -54,7 +54,7 @@ async fn ids(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let (mut cursor, mut count) = (0, 0);
     let mut broken = Vec::new();
     loop {
-        let (next, found) = scan(walk.store, "HSCAN", &key, cursor).await?;
+        let (next, found) = scan(walk.store, redis::cmd("HSCAN"), &key, cursor).await?;
         for pair in found.chunks_exact(2) {
             let (field, row) = (bytes(pair[0].clone())?, bytes(pair[1].clone())?);
             match Known::decode_all(&row) {
@@ -82,7 +82,7 @@ async fn ids(walk: &mut Walk<'_>) -> Result<(), Failure> {
 async fn stray_ids(walk: &mut Walk<'_>, key: &Bytes) -> Result<(), Failure> {
     let mut cursor = 0;
     loop {
-        let (next, found) = scan(walk.store, "HSCAN", key, cursor).await?;
+        let (next, found) = scan(walk.store, redis::cmd("HSCAN"), key, cursor).await?;
         for pair in found.chunks_exact(2) {
             let (field, row) = (bytes(pair[0].clone())?, bytes(pair[1].clone())?);
             let Ok(all) = Known::decode_all(&row) else { continue };
@@ -119,12 +119,12 @@ async fn stray_ids(walk: &mut Walk<'_>, key: &Bytes) -> Result<(), Failure> {
 
 async fn deliveries(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let key = walk.store.keys.one("dids");
-    if fields::count(walk.store, "HLEN", &key).await? == walk.counted.deliveries {
+    if fields::count(walk.store, redis::cmd("HLEN"), &key).await? == walk.counted.deliveries {
         return Ok(());
     }
     let mut cursor = 0;
     loop {
-        let (next, found) = scan(walk.store, "HSCAN", &key, cursor).await?;
+        let (next, found) = scan(walk.store, redis::cmd("HSCAN"), &key, cursor).await?;
         for pair in found.chunks_exact(2) {
             let (id, place) = (bytes(pair[0].clone())?, Place::read(&bytes(pair[1].clone())?));
             let row = match place {
@@ -145,7 +145,7 @@ async fn deliveries(walk: &mut Walk<'_>) -> Result<(), Failure> {
 async fn statuses(walk: &mut Walk<'_>, status: DeliveryStatus) -> Result<(), Failure> {
     let key = walk.store.keys.status(status.number());
     let expected = walk.counted.statuses[usize::from(status.number())];
-    if fields::count(walk.store, "ZCARD", &key).await? == expected {
+    if fields::count(walk.store, redis::cmd("ZCARD"), &key).await? == expected {
         return Ok(());
     }
     let mut after = Bytes::from_static(b"-");
@@ -171,12 +171,12 @@ async fn statuses(walk: &mut Walk<'_>, status: DeliveryStatus) -> Result<(), Fai
 
 async fn finished(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let key = walk.store.keys.one("finished");
-    if fields::count(walk.store, "ZCARD", &key).await? == walk.counted.finished {
+    if fields::count(walk.store, redis::cmd("ZCARD"), &key).await? == walk.counted.finished {
         return Ok(());
     }
     let mut cursor = 0;
     loop {
-        let (next, found) = scan(walk.store, "ZSCAN", &key, cursor).await?;
+        let (next, found) = scan(walk.store, redis::cmd("ZSCAN"), &key, cursor).await?;
         for pair in found.chunks_exact(2) {
             let member = bytes(pair[0].clone())?;
             let found = match read_seq(&member) {
@@ -201,7 +201,7 @@ async fn leases(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let key = walk.store.keys.one("leases");
     let mut cursor = 0;
     loop {
-        let (next, found) = scan(walk.store, "HSCAN", &key, cursor).await?;
+        let (next, found) = scan(walk.store, redis::cmd("HSCAN"), &key, cursor).await?;
         for pair in found.chunks_exact(2) {
             let item = bytes(pair[0].clone())?;
             if lane_of(walk, &item).await?.is_none() {
@@ -221,7 +221,7 @@ async fn parts(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let key = walk.store.keys.one("parts");
     let (mut cursor, mut tally) = (0, Tally::default());
     loop {
-        let (next, found) = scan(walk.store, "HSCAN", &key, cursor).await?;
+        let (next, found) = scan(walk.store, redis::cmd("HSCAN"), &key, cursor).await?;
         for pair in found.chunks_exact(2) {
             let times = text(pair[1].clone())?.parse().unwrap_or(0);
             tally.add_times(&[&bytes(pair[0].clone())?], times);
@@ -246,7 +246,7 @@ pub(super) async fn mark_names(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let (marks, names) = (walk.store.keys.one("marks"), walk.store.keys.one("marknames"));
     let mut cursor = 0;
     loop {
-        let (next, found) = scan(walk.store, "ZSCAN", &names, cursor).await?;
+        let (next, found) = scan(walk.store, redis::cmd("ZSCAN"), &names, cursor).await?;
         for pair in found.chunks_exact(2) {
             let name = bytes(pair[0].clone())?;
             let mut question = redis::cmd("HEXISTS");
@@ -278,7 +278,7 @@ pub(super) async fn fields_of(walk: &mut Walk<'_>, kept: &Kept) -> Result<(), Fa
     }
     let mut cursor = 0;
     loop {
-        let (next, found) = scan(walk.store, "HSCAN", &key, cursor).await?;
+        let (next, found) = scan(walk.store, redis::cmd("HSCAN"), &key, cursor).await?;
         for pair in found.chunks_exact(2) {
             let field = bytes(pair[0].clone())?;
             let place = || format!("envelope {seq}: field {}", hex(&field));
@@ -342,7 +342,7 @@ async fn lane(walk: &mut Walk<'_>, lane: &Lane, has_strays: bool) -> Result<(), 
 async fn stray_items(walk: &mut Walk<'_>, lane: &Lane, key: &Bytes) -> Result<(), Failure> {
     let mut cursor = 0;
     loop {
-        let (next, found) = scan(walk.store, "ZSCAN", key, cursor).await?;
+        let (next, found) = scan(walk.store, redis::cmd("ZSCAN"), key, cursor).await?;
         for pair in found.chunks_exact(2) {
             let item = bytes(pair[0].clone())?;
             if lane_of(walk, &item).await?.as_ref() != Some(lane) {

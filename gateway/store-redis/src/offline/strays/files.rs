@@ -35,7 +35,7 @@ pub(super) async fn look(walk: &mut Walk<'_>) -> Result<(), Failure> {
             if let Some(name) = name.strip_prefix("lane:") {
                 lanes.insert(Lane::new(name));
             } else if name.starts_with("file:") {
-                filed += fields::count(walk.store, "LLEN", &key).await?;
+                filed += fields::count(walk.store, redis::cmd("LLEN"), &key).await?;
             }
         }
         if next == "0" {
@@ -48,7 +48,7 @@ pub(super) async fn look(walk: &mut Walk<'_>) -> Result<(), Failure> {
     }
     let mut waking = 0;
     for lane in &lanes {
-        waking += fields::count(walk.store, "ZCARD", &walk.store.keys.lane(lane)).await?;
+        waking += fields::count(walk.store, redis::cmd("ZCARD"), &walk.store.keys.lane(lane)).await?;
     }
     let mut lanes: Vec<Lane> = lanes.into_iter().collect();
     lanes.sort_unstable();
