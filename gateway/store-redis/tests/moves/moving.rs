@@ -1,6 +1,7 @@
 //! Moving: nothing is lost, nothing is half there, nothing is written over.
 
 use gateway_store::archive::{ArchiveError, MoveError};
+use gateway_store::soundness::Rebuilt;
 use gateway_store_conformance::fixture::{OTHER, OURS, log_signer};
 use gateway_store_embedded::EmbeddedStore;
 use gateway_store_redis::{Offline, OpenError, OpenOptions, RedisStore, Server};
@@ -152,4 +153,36 @@ async fn neither_a_gateway_nor_a_verb_works_while_the_other_has_the_store() {
     // The gateway that was refused had said that it runs, and is waited for.
     let offline = Offline::open(&place.options(), "check").await.unwrap();
     offline.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rights_that_deploy_gives_are_enough_for_a_gateway_and_for_every_verb() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/redis/lienthong.user.conf");
+    let file = std::fs::read_to_string(file).unwrap();
+    let line = file.lines().find(|line| line.starts_with("user lienthong ")).unwrap();
+    let rules = line.split(' ').skip(2).filter(|rule| !rule.starts_with('#'));
+    let redis = server::Redis::durable();
+    redis.ask(&["ACL", "SETUSER", "lienthong", ">secret"].into_iter().chain(rules).collect::<Vec<_>>());
+    let as_user = Server {
+        user: Some("lienthong".to_owned()),
+        password: Some("secret".to_owned()),
+        ..Server::single(redis.address())
+    };
+    let options = || server::options(as_user.clone(), "lienthong", log_signer(OURS));
+    let whole = archive().await;
+    import(&options(), &whole).await.unwrap();
+    for index in ["lanes", "ids", "dids", "parts", "file:H99.07-2026-0001", "marknames"] {
+        redis.ask(&["DEL", &format!("lienthong:{{{OURS}}}:{index}")]);
+    }
+    redis.ask(&["ZADD", &format!("lienthong:{{{OURS}}}:finished"), "5", "000000000006"]);
+    let offline = Offline::open(&options(), "rebuild-index").await.unwrap();
+    assert!(!offline.check().await.unwrap().is_sound());
+    match offline.rebuild().await.unwrap() {
+        Rebuilt::Mended { after, .. } => assert_eq!(after.findings, []),
+        Rebuilt::Refused(report) => panic!("{report:?}"),
+    }
+    offline.close().await;
+    assert!(export(&options()).await == whole);
+    let store = RedisStore::open(options()).await.unwrap();
+    gateway_store::Store::close(&store).await;
 }
