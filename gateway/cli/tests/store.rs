@@ -52,9 +52,9 @@ impl Gateway {
 
     /// The part that the first envelope names.
     fn part(&self) -> PathBuf {
-        let folders = std::fs::read_dir(self.path("data/parts")).unwrap().map(|entry| entry.unwrap().path());
-        let mut files =
-            folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+        let entries = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let folders = entries(self.path("data/parts")).filter(|path| path.is_dir());
+        let mut files = folders.flat_map(entries);
         files.find(|file| file.extension().is_none()).unwrap()
     }
 }
