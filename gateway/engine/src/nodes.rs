@@ -1,6 +1,6 @@
 //! What several nodes of one store do together: each knows within a second what operators decided at another, and what the others have let in.
 //!
-//! A process that has its store alone has nobody to follow: it reads once what was decided before it started.
+//! A process that has its store alone has nobody to follow.
 
 use std::time::Duration;
 
@@ -14,11 +14,12 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// Follows the other nodes until `shutdown`.
 pub(crate) async fn follow(engine: &Core, shutdown: CancellationToken) {
+    if engine.store.node().is_none() {
+        return;
+    }
     loop {
-        match follow_once(engine).await {
-            Ok(()) if engine.store.node().is_none() => return,
-            Ok(()) => {}
-            Err(error) => tracing::debug!(%error, "what other nodes did is not known at present"),
+        if let Err(error) = follow_once(engine).await {
+            tracing::debug!(%error, "what other nodes did is not known at present");
         }
         let next = engine.clock.steady().plus(EVERY);
         tokio::select! {

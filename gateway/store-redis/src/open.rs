@@ -180,16 +180,18 @@ pub(crate) fn check_names(options: &OpenOptions) -> Result<(), OpenError> {
 /// Reads the head, or makes it where there is nothing of the store.
 async fn read_head(link: &Link, keys: &Keys, origin: &str) -> Result<Head, OpenError> {
     let failed = |failure: Failure| broken(&link.connector.name(), &failure);
-    let mut question = redis::cmd("EXISTS");
-    question.arg(&keys.head()[..]);
-    let is_there: u64 = link.ask(Way::Write, &question).await.map_err(failed)?;
+    let mut has_head = redis::cmd("EXISTS");
+    has_head.arg(&keys.head()[..]);
+    let is_there: u64 = link.ask(Way::Write, &has_head).await.map_err(failed)?;
     if is_there == 0 {
         let mut question = redis::cmd("EXISTS");
         for trace in ["boots", "ids", "tokens", "lanes", "nodes"] {
             question.arg(&keys.one(trace)[..]);
         }
         let traces: u64 = link.ask(Way::Write, &question).await.map_err(failed)?;
-        if traces > 0 {
+        // Another node that starts at the same time makes the head before it leaves a trace.
+        let is_there: u64 = link.ask(Way::Write, &has_head).await.map_err(failed)?;
+        if traces > 0 && is_there == 0 {
             return Err(OpenError::Missing { key: format!("{}head", keys.tag()) });
         }
         let mut make = redis::cmd("SET");

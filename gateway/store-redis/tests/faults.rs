@@ -13,6 +13,7 @@ use gateway_evidence::Receipt;
 use gateway_model::Reason;
 use gateway_store::accept::Accept;
 use gateway_store::claim::Claim;
+use gateway_store::nodes::Use;
 use gateway_store::{Pressure, Store, StoreError};
 use gateway_store_conformance::Fixture;
 use gateway_store_conformance::fixture::{OURS, log_signer};
@@ -256,6 +257,46 @@ async fn a_wake_up_that_one_node_sets_is_heard_at_the_other() {
     for store in [one, two] {
         store.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_start_together_on_an_empty_redis_all_start() {
+    for _ in 0..10 {
+        let redis = Redis::durable();
+        let names = ["a", "b", "c", "d"];
+        let opened = futures::future::join_all(names.map(|node| open(Server::single(redis.address()), node))).await;
+        for store in opened {
+            store.unwrap().close().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duty_is_one_nodes_until_it_does_not_ask_again_and_uses_are_heard_by_the_others_once() {
+    let redis = Redis::durable();
+    let (one, other) = (
+        open(Server::single(redis.address()), "a").await.unwrap(),
+        open(Server::single(redis.address()), "b").await.unwrap(),
+    );
+    let long = Duration::from_secs(3_600);
+    assert!(one.duty("x", long).await.unwrap() && !other.duty("x", long).await.unwrap());
+    assert!(other.duty("y", long).await.unwrap(), "another duty");
+    assert!(one.duty("x", Duration::from_millis(1)).await.unwrap(), "kept, for a moment");
+    let begun = Instant::now();
+    while !other.duty("x", long).await.unwrap() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it passes on");
+    }
+    assert!(!one.duty("x", long).await.unwrap());
+    let used = |envelopes| Use { name: "agency/x".to_owned(), envelopes, bytes: 7 };
+    assert_eq!(one.share_use(vec![used(1)]).await.unwrap(), []);
+    assert_eq!(other.share_use(vec![]).await.unwrap(), [], "told before it listened");
+    one.share_use(vec![used(2)]).await.unwrap();
+    one.share_use(vec![used(3)]).await.unwrap();
+    assert_eq!(other.share_use(vec![used(4)]).await.unwrap(), [used(2), used(3)]);
+    assert_eq!(other.share_use(vec![]).await.unwrap(), []);
+    assert_eq!(one.share_use(vec![]).await.unwrap(), [used(4)]);
+    one.close().await;
+    other.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 
 /// Between two questions whether a node is ready.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often it looks for a node that is ready before it turns a caller away.
+const LOOKS_FOR_A_NODE: usize = 50;
 
 /// The nodes of a gateway.
 pub struct Nodes {
@@ -73,8 +75,17 @@ async fn balance(listener: TcpListener, nodes: Vec<(u16, u16)>) {
 }
 
 async fn carry(mut caller: TcpStream, nodes: Arc<Vec<(u16, watch::Receiver<bool>)>>, turn: usize) {
-    let in_turn = nodes.iter().cycle().skip(turn % nodes.len()).take(nodes.len());
-    let Some((port, ready)) = in_turn.into_iter().find(|(_, ready)| *ready.borrow()) else { return };
+    let in_turn = || nodes.iter().cycle().skip(turn % nodes.len()).take(nodes.len());
+    let mut found = None;
+    for _ in 0..LOOKS_FOR_A_NODE {
+        found = in_turn().find(|(_, ready)| *ready.borrow());
+        if found.is_some() {
+            break;
+        }
+        // reason: a balancer holds a caller for a moment while no node is ready.
+        tokio::time::sleep(LOOK).await;
+    }
+    let Some((port, ready)) = found else { return };
     let mut ready = ready.clone();
     let Ok(mut node) = TcpStream::connect(("127.0.0.1", *port)).await else { return };
     tokio::select! {

@@ -37,6 +37,8 @@ pub(crate) async fn run(engine: &Core, shutdown: CancellationToken) {
 
 /// One look, with what follows from it.
 pub(crate) async fn look_once(engine: &Core) -> Result<(), gateway_store::StoreError> {
+    // Decided before this start, or at another node.
+    engine.pauses.load(engine.store.as_ref()).await?;
     pick_up::look(engine).await?;
     let board = engine.board.replace(stuck::look(engine).await?);
     if lead(engine).await? {
