@@ -37,6 +37,7 @@ mod evidence;
 mod export;
 mod failure;
 mod head;
+mod held;
 mod import;
 mod list;
 #[cfg(feature = "mutants")]

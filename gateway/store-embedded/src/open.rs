@@ -27,7 +27,7 @@ use crate::sought::Behind;
 use crate::store::EmbeddedStore;
 use crate::work::Work;
 use crate::writer::{self, Writer};
-use crate::{ahead, claim, evidence, room_ahead};
+use crate::{ahead, claim, evidence, held, room_ahead};
 
 /// The database.
 pub(crate) const DATABASE: &str = "store.db";
@@ -161,7 +161,7 @@ fn whole(folder: &Path) -> Result<(), OpenError> {
 pub(crate) fn lock(path: &Path) -> Result<File, OpenError> {
     let file = |source| OpenError::File { path: path.to_owned(), source };
     let lock = File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(file)?;
-    match lock.try_lock() {
+    match held::lock(&lock) {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(file(source)),

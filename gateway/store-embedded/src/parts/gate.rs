@@ -16,6 +16,7 @@ use gateway_store::parts::PartError;
 use super::room::Room;
 use super::{failed, sync};
 use crate::batch::lock;
+use crate::held;
 
 /// Name of the file that is locked, beside the folders of the parts.
 const NAME: &str = "lock";
@@ -155,6 +156,20 @@ pub(super) fn open_upload(path: &Path, create: bool) -> Result<Option<File>, Par
         }
     }
     Err(PartError::Busy)
+}
+
+/// The same for who is to write: who is just giving it up is waited for.
+///
+/// # Errors
+/// [`PartError::Busy`] when another process goes on writing it.
+pub(super) fn open_upload_soon(path: &Path, create: bool) -> Result<Option<File>, PartError> {
+    let begun = Instant::now();
+    loop {
+        match open_upload(path, create) {
+            Err(PartError::Busy) if begun.elapsed() < held::MOMENT => std::thread::sleep(held::LOOK),
+            opened => return opened,
+        }
+    }
 }
 
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {

@@ -60,7 +60,7 @@ pub(super) fn begin(files: Arc<Files>, owner: &str, part: PartRef, offset: u64) 
         return Err(PartError::Busy);
     }
     let busy = Busy { files: files.clone(), path: path.clone() };
-    let opened = gate::open_upload(&path, false)?;
+    let opened = gate::open_upload_soon(&path, false)?;
     let received = match &opened {
         Some(file) => file.metadata().map_err(|source| failed(&path, source))?.len(),
         None => 0,
@@ -76,7 +76,7 @@ pub(super) fn begin(files: Arc<Files>, owner: &str, part: PartRef, offset: u64) 
     make_folder(&files, &part.digest)?;
     let opened = match opened {
         Some(file) => Some(file),
-        None => gate::open_upload(&path, true)?,
+        None => gate::open_upload_soon(&path, true)?,
     };
     let mut file = opened.ok_or(PartError::Unknown)?;
     let mut hasher = Hasher::new();
