@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use prost::Message as _;
 
 use super::load::{self, Run, Supply};
+use super::report::Floor;
 use super::{CHANNELS, floor, memory};
 use crate::connect::Profile;
 use crate::errln;
@@ -26,6 +27,8 @@ const CHUNK: usize = 20_000;
 pub struct OnRedis {
     /// Bare writes a second.
     pub bare: f64,
+    /// Processor time of one bare write, of Redis and of its client together.
+    pub bare_cpu: Duration,
     /// One node, pipelined.
     pub one: Run,
     /// Two nodes, half of the load each.
@@ -76,7 +79,12 @@ pub async fn measure(local: &mut Local, lasting: Duration, fill: usize, sign: &S
     let sample = sign(local, 1)?;
     let record = sample.sample()?.envelope.clone().context("an envelope")?.encode_to_vec();
     errln!("measuring bare writes to Redis …");
+    let cpu = |redis: &Redis| -> anyhow::Result<Duration> {
+        Ok(floor::process_cpu()? + memory::cpu_of(redis.process().context("Redis runs")?)?)
+    };
+    let before = cpu(&redis)?;
     let bare = bare_writes(&redis, &record, lasting).await?;
+    let bare_cpu = cpu(&redis)?.saturating_sub(before).div_f64((bare * lasting.as_secs_f64()).max(1.0));
     errln!("measuring the gateway on Redis …");
     let enough = (bare * lasting.as_secs_f64() / 2.0) as usize;
     let empty = used_memory(&redis).await?;
@@ -96,7 +104,7 @@ pub async fn measure(local: &mut Local, lasting: Duration, fill: usize, sign: &S
     local.stop(other)?;
     let waiting = wait(local, &redis, &channels, fill, empty, sign).await?;
     local.stop(0)?;
-    Ok(OnRedis { bare, one, two, busy, waiting })
+    Ok(OnRedis { bare, bare_cpu, one, two, busy, waiting })
 }
 
 async fn start(local: &mut Local, number: usize) -> anyhow::Result<()> {
@@ -206,11 +214,29 @@ impl Meter {
     }
 }
 
+impl OnRedis {
+    /// Envelopes a second that nothing could beat here: cores ÷ (check + echo + bare write).
+    fn floor(&self, floor: &Floor) -> f64 {
+        floor.cores as f64 / (floor.check.cpu + floor.echo.cost.cpu + self.bare_cpu).as_secs_f64()
+    }
+}
+
 /// Prints the figures.
-pub fn print(on: &OnRedis) {
+pub fn print(on: &OnRedis, floor: &Floor) {
     outln!("\non Redis (appendfsync always, on this machine too), 256 in flight, pipelined, P-256");
     outln!("bare pipelined writes of the same bytes: {:.0}/s", on.bare);
-    outln!("one node: {:.0}/s, {:.2} of the bare writes", on.one.per_second, on.one.per_second / on.bare);
+    outln!(
+        "floor: {:.0}/s = {} cores ÷ (signature check + gRPC echo + bare write {:.1?} of CPU)",
+        on.floor(floor),
+        floor.cores,
+        on.bare_cpu
+    );
+    outln!(
+        "one node: {:.0}/s, {:.2} of the bare writes, {:.2} of the floor",
+        on.one.per_second,
+        on.one.per_second / on.bare,
+        on.one.per_second / on.floor(floor)
+    );
     outln!("two nodes: {:.0}/s, {:.2} × one node", on.two.per_second, on.two.per_second / on.one.per_second);
     outln!(
         "meanwhile of all cores: nodes {:.0} %, client {:.0} %, Redis {:.0} %",
@@ -232,9 +258,10 @@ pub fn print(on: &OnRedis) {
 }
 
 /// The same for programs.
-pub fn json(on: &OnRedis) -> serde_json::Value {
+pub fn json(on: &OnRedis, floor: &Floor) -> serde_json::Value {
     serde_json::json!({
-        "bare_per_second": on.bare, "one_node_per_second": on.one.per_second,
+        "bare_per_second": on.bare, "floor_per_second": on.floor(floor),
+        "one_node_of_the_floor": on.one.per_second / on.floor(floor), "one_node_per_second": on.one.per_second,
         "one_node_of_bare": on.one.per_second / on.bare, "two_nodes_per_second": on.two.per_second,
         "two_nodes_of_one": on.two.per_second / on.one.per_second,
         "busy": { "client": on.busy.client, "nodes": on.busy.nodes, "redis": on.busy.redis },

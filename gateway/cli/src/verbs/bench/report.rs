@@ -103,7 +103,7 @@ pub fn print(reports: &[Report], form: Form) -> anyhow::Result<()> {
         if let Some(memory) = report.ours.memory {
             outln!("gateway's resident memory after {} envelopes: {} MiB", kept(&report.ours), memory / 1_048_576);
         }
-        report.on_redis.iter().for_each(redis::print);
+        report.on_redis.iter().for_each(|on| redis::print(on, floor));
     }
     Ok(())
 }
@@ -180,7 +180,7 @@ fn json(report: &Report) -> serde_json::Value {
                 "what": one.what, "p50_seconds": one.p50.as_secs_f64(), "max_seconds": one.max.as_secs_f64(),
             })).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
-        "on_redis": report.on_redis.as_ref().map(redis::json),
+        "on_redis": report.on_redis.as_ref().map(|on| redis::json(on, &report.floor)),
         "three_levels": report.across.as_ref().map(run), "memory_bytes": report.ours.memory,
     })
 }
