@@ -154,13 +154,13 @@ async fn wait(
 ) -> anyhow::Result<Waiting> {
     let mut connection = connect(redis).await?;
     let mut per_second = 0.0;
-    let mut kept = waiting_rows(&mut connection).await?;
+    let mut kept = waiting_rows(local, &mut connection).await?;
     while kept < fill {
         let supply = Arc::new(sign(local, CHUNK.min(fill - kept))?);
         let run = load::pipelined(channels, &supply, IN_FLIGHT, Duration::from_secs(600)).await?;
         (kept, per_second) = (kept + run.count, run.per_second);
     }
-    let deliveries = waiting_rows(&mut connection).await?;
+    let deliveries = waiting_rows(local, &mut connection).await?;
     let used = used_memory(redis).await?.saturating_sub(empty);
     let process = local.process(0).context("the gateway runs")?;
     let node_bytes = memory::of_process(process, "VmRSS:").context("the gateway's memory")?;
@@ -168,9 +168,8 @@ async fn wait(
 }
 
 /// Deliveries that wait, by the index of their status.
-async fn waiting_rows(connection: &mut redis::aio::MultiplexedConnection) -> anyhow::Result<usize> {
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*:status:0").query_async(connection).await?;
-    let Some(key) = keys.first() else { return Ok(0) };
+async fn waiting_rows(local: &Local, connection: &mut redis::aio::MultiplexedConnection) -> anyhow::Result<usize> {
+    let key = format!("lienthong:{{{}}}:status:0", local.gateways[0].id);
     Ok(redis::cmd("ZCARD").arg(key).query_async(connection).await?)
 }
 
