@@ -49,6 +49,11 @@ struct Known {
     ours: HashSet<String>,
 }
 
+/// The name of a plan's mark; its right has the same.
+fn mark_of(id: &str) -> String {
+    format!("{MARKS}{id}")
+}
+
 impl Bulks {
     /// Reads the plans. What this node was carrying out when it ended is stopped.
     pub(crate) async fn load(&self, store: &dyn Store) -> Result<(), StoreError> {
@@ -59,7 +64,7 @@ impl Bulks {
         let (marks, node) = (store.marks(names, limit).await?, store.node().unwrap_or_default());
         let mut known = self.known();
         let Known { plans, ours } = &mut *known;
-        plans.retain(|id, _| ours.contains(id) || !format!("{MARKS}{id}").starts_with(names));
+        plans.retain(|id, _| ours.contains(id) || !mark_of(id).starts_with(names));
         for (name, value) in marks {
             let Some(mut plan) = BulkPlan::decode(&value) else {
                 tracing::error!(name, "a plan cannot be read; it is forgotten");
@@ -143,7 +148,7 @@ impl Operate {
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it is not waiting, or was planned by the same person.
     pub async fn approve_bulk(&self, operator: &OperatorId, id: &str) -> Result<BulkPlan, Refusal> {
-        self.read_bulk(id).await?;
+        self.read_again(&mark_of(id), 1).await?;
         let plan = self.engine().bulks.change(id, |plan| {
             if plan.status != BulkStatus::Planned || plan.planned_by == *operator {
                 return Err(Refusal::new(Reason::StateNotAllowed)
@@ -162,7 +167,7 @@ impl Operate {
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it ran already; [`Reason::SecondPersonNeeded`].
     pub async fn run_bulk(&self, operator: &OperatorId, id: &str) -> Result<BulkPlan, Refusal> {
-        self.read_bulk(id).await?;
+        self.read_again(&mark_of(id), 1).await?;
         let (two, store) = (self.engine().settings.bulk_needs_two, &self.engine().store);
         let node = store.node().unwrap_or_default();
         let ran = || Refusal::new(Reason::StateNotAllowed).at("bulk_id").saw("it ran already");
@@ -192,7 +197,7 @@ impl Operate {
 
     /// Takes the right to carry a plan out, and says so in the log.
     async fn begin(&self, plan: &BulkPlan, operator: &OperatorId) -> Result<(), Refusal> {
-        let right = self.engine().store.duty(&format!("{MARKS}{}", plan.id), RIGHT).await;
+        let right = self.engine().store.duty(&mark_of(&plan.id), RIGHT).await;
         if !right.map_err(|error| store_refusal(self.engine(), &error))? {
             return Err(Refusal::new(Reason::StateNotAllowed).at("bulk_id").saw("it runs at another node"));
         }
@@ -204,7 +209,7 @@ impl Operate {
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it is not running.
     pub async fn stop_bulk(&self, operator: &OperatorId, id: &str) -> Result<BulkPlan, Refusal> {
-        self.read_bulk(id).await?;
+        self.read_again(&mark_of(id), 1).await?;
         let plan = self.engine().bulks.change(id, |plan| {
             if plan.status != BulkStatus::Running {
                 return Err(Refusal::new(Reason::StateNotAllowed).at("bulk_id").saw("it is not running"));
@@ -221,7 +226,7 @@ impl Operate {
     /// # Errors
     /// [`Reason::NotFound`]; [`Reason::StoreUnavailable`].
     pub async fn bulk(&self, id: &str) -> Result<BulkPlan, Refusal> {
-        self.read_bulk(id).await?;
+        self.read_again(&mark_of(id), 1).await?;
         self.engine().bulks.get(id)
     }
 
@@ -230,32 +235,23 @@ impl Operate {
     /// # Errors
     /// [`Reason::StoreUnavailable`].
     pub async fn bulks(&self) -> Result<Vec<BulkPlan>, Refusal> {
-        self.read_bulks().await?;
+        self.read_again(MARKS, PLANS_MAX * 2).await?;
         Ok(self.engine().bulks.known().plans.values().rev().cloned().collect())
     }
 
-    /// Another node of the same store may have planned, approved or ended something.
-    async fn read_bulks(&self) -> Result<(), Refusal> {
+    /// Another node of the same store may have planned, approved or ended something: all plans whose marks begin so are read again.
+    async fn read_again(&self, names: &str, limit: usize) -> Result<(), Refusal> {
         let engine = self.engine();
         if engine.store.node().is_none() {
             return Ok(());
         }
-        engine.bulks.load(engine.store.as_ref()).await.map_err(|error| store_refusal(engine, &error))
+        let read = engine.bulks.load_from(engine.store.as_ref(), names, limit).await;
+        read.map_err(|error| store_refusal(engine, &error))
     }
 
     /// Whether a plan needs a second person before it runs.
     pub fn needs_approval(&self, plan: &BulkPlan) -> bool {
         self.engine().settings.bulk_needs_two && plan.status == BulkStatus::Planned && plan.approved_by.is_none()
-    }
-
-    /// The same of one plan.
-    async fn read_bulk(&self, id: &str) -> Result<(), Refusal> {
-        let engine = self.engine();
-        if engine.store.node().is_none() {
-            return Ok(());
-        }
-        let read = engine.bulks.load_from(engine.store.as_ref(), &format!("{MARKS}{id}"), 1).await;
-        read.map_err(|error| store_refusal(engine, &error))
     }
 
     async fn freeze(&self, filter: &Query) -> Result<(Vec<DeliveryId>, bool), Refusal> {
@@ -321,7 +317,7 @@ impl Operate {
         if store.node().is_none() {
             return true;
         }
-        let (name, engine) = (format!("{MARKS}{id}"), self.engine());
+        let (name, engine) = (mark_of(id), self.engine());
         let Ok(true) = store.duty(&name, RIGHT).await else { return false };
         let kept = store.marks(&name, 1).await.ok().and_then(|marks| marks.into_iter().next());
         let is_stopped =
@@ -335,7 +331,7 @@ impl Operate {
             let subject = format!("bulk:{} {} {}", plan.id, plan.action.as_str(), plan.deliveries.len());
             self.engine().act(kind, operator, subject, plan.note.clone()).encode()
         });
-        let mark = Mark { name: format!("{MARKS}{}", plan.id), value: Some(plan.encode()), leaf };
+        let mark = Mark { name: mark_of(&plan.id), value: Some(plan.encode()), leaf };
         let kept = self.engine().store.mark(mark).await;
         kept.map(drop).map_err(|error| store_refusal(self.engine(), &error))
     }
@@ -350,7 +346,7 @@ impl Operate {
             }
         }
         for id in old {
-            let mark = Mark { name: format!("{MARKS}{id}"), value: None, leaf: None };
+            let mark = Mark { name: mark_of(&id), value: None, leaf: None };
             if let Err(error) = self.engine().store.mark(mark).await {
                 tracing::warn!(%error, bulk = id, "an old plan could not be forgotten");
             }

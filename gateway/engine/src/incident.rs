@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use gateway_model::id::AgencyId;
 use gateway_model::{Cause, Reason, Timestamp};
 use gateway_store::mark::Mark;
 use gateway_store::{Store, StoreError};
@@ -220,13 +219,8 @@ impl Incident {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let wire = v1::IncidentMark::decode(bytes).ok()?;
         let instant = |at: prost_types::Timestamp| Timestamp::from_parts(at.seconds, at.nanos);
-        let reason = Reason::parse(&wire.reason)?;
-        let must_act = match wire.must_act.as_str() {
-            "" => None,
-            id => Some(AgencyId::parse(id).ok()?),
-        };
-        let cause = Cause::parse(&wire.cause)?;
-        let key = GroupKey { cause, destination: wire.destination, must_act, reason: wire.by_reason.then_some(reason) };
+        let named = (wire.cause.as_str(), wire.reason.as_str());
+        let (key, reason) = GroupKey::of_mark(named, wire.destination, &wire.must_act, wire.by_reason)?;
         let closed_at = match wire.closed_at {
             Some(at) => Some(instant(at)?),
             None => None,
@@ -256,6 +250,8 @@ fn told_detail(group: &StuckGroup) -> String {
 
 #[cfg(test)]
 mod tests {
+    use gateway_model::id::AgencyId;
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {

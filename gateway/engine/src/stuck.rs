@@ -92,6 +92,21 @@ impl BoardHolder {
 }
 
 impl GroupKey {
+    /// Puts a key together, with its reason, from what a mark says; `None` when this version does not know it.
+    pub(crate) fn of_mark(
+        (cause, reason): (&str, &str),
+        destination: String,
+        must_act: &str,
+        by_reason: bool,
+    ) -> Option<(Self, Reason)> {
+        let (cause, reason) = (Cause::parse(cause)?, Reason::parse(reason)?);
+        let must_act = match must_act {
+            "" => None,
+            id => Some(AgencyId::parse(id).ok()?),
+        };
+        Some((Self { cause, destination, must_act, reason: by_reason.then_some(reason) }, reason))
+    }
+
     /// The id of its incident: the same for the same cause, place and agency at every gateway and after every restart.
     pub fn incident_id(&self) -> String {
         let must_act = self.must_act.as_ref().map_or("", AgencyId::as_str);

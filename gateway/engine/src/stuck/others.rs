@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gateway_model::id::AgencyId;
-use gateway_model::{Cause, Reason, Timestamp};
+use gateway_model::Timestamp;
 use gateway_store::StoreError;
 use gateway_store::mark::Mark;
 use prost::Message as _;
@@ -82,18 +81,17 @@ fn decode(bytes: &[u8]) -> Option<Board> {
 }
 
 fn group(wire: v1::BoardGroupMark) -> Option<StuckGroup> {
-    let (cause, reason) = (Cause::parse(&wire.cause)?, Reason::parse(&wire.reason)?);
-    let must_act = match wire.must_act.as_str() {
-        "" => None,
-        id => Some(AgencyId::parse(id).ok()?),
-    };
-    let key = GroupKey { cause, destination: wire.destination, must_act, reason: wire.by_reason.then_some(reason) };
+    let named = (wire.cause.as_str(), wire.reason.as_str());
+    let (key, reason) = GroupKey::of_mark(named, wire.destination, &wire.must_act, wire.by_reason)?;
     let (count, detail) = (wire.count, wire.detail);
     Some(StuckGroup { key, reason, count, oldest: None, deadline: None, detail, sample: Vec::new() })
 }
 
 #[cfg(test)]
 mod tests {
+    use gateway_model::id::AgencyId;
+    use gateway_model::{Cause, Reason};
+
     use super::*;
 
     #[test]
