@@ -10,10 +10,17 @@ use redis::{Cmd, Script};
 /// A script with its hash.
 pub(crate) struct Lua(LazyLock<Script>);
 
+/// The text of a script that carries out commands: what they share stands before it.
+macro_rules! writing {
+    ($file:literal) => {
+        concat!(include_str!("scripts/apply.lua"), include_str!($file))
+    };
+}
+
 /// Commits a batch that accepts nothing new.
-pub(crate) static COMMIT: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/commit.lua"))));
+pub(crate) static COMMIT: Lua = Lua(LazyLock::new(|| always(writing!("scripts/commit.lua"))));
 /// Commits a batch that accepts.
-pub(crate) static ACCEPT: Lua = Lua(LazyLock::new(|| while_there_is_room(include_str!("scripts/commit.lua"))));
+pub(crate) static ACCEPT: Lua = Lua(LazyLock::new(|| while_there_is_room(writing!("scripts/commit.lua"))));
 /// Reads what a batch needs.
 pub(crate) static LOAD: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/load.lua"))));
 /// Leases due work.
@@ -25,9 +32,9 @@ pub(crate) static ALIVE: Lua = Lua(LazyLock::new(|| always(include_str!("scripts
 /// Takes the store for a verb.
 pub(crate) static HOLD: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/hold.lua"))));
 /// Writes for the verb that has the store.
-pub(crate) static MEND: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/mend.lua"))));
+pub(crate) static MEND: Lua = Lua(LazyLock::new(|| always(writing!("scripts/mend.lua"))));
 /// Writes for the verb that has the store what needs room.
-pub(crate) static IMPORT: Lua = Lua(LazyLock::new(|| while_there_is_room(include_str!("scripts/mend.lua"))));
+pub(crate) static IMPORT: Lua = Lua(LazyLock::new(|| while_there_is_room(writing!("scripts/mend.lua"))));
 /// Lists keys.
 pub(crate) static SCAN: Lua = Lua(LazyLock::new(|| always(include_str!("scripts/scan.lua"))));
 /// Gives leases of an earlier start back.

@@ -17,18 +17,7 @@ end
 local lanes = {}
 for i = 1, tonumber(ARGV[at]) do lanes[i] = ARGV[at + i] end
 at = at + 1 + #lanes
-local last = #ARGV
-while at <= last do
-    local words = tonumber(ARGV[at])
-    if ARGV[at + 1] == 'COUNT' then
-        if redis.call('HINCRBY', ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]) <= 0 then
-            redis.call('HDEL', ARGV[at + 2], ARGV[at + 3])
-        end
-    else
-        redis.call(unpack(ARGV, at + 1, at + words))
-    end
-    at = at + words + 1
-end
+apply(at)
 for _, lane in ipairs(lanes) do
     local first = redis.call('ZRANGE', tag .. 'lane:' .. lane, 0, 0, 'WITHSCORES')
     if first[1] then
