@@ -146,8 +146,11 @@ async fn tell_all(engine: &Engine, channel: &Channel) {
 }
 
 async fn settle(engine: &Engine, channel: &str, alarm: &Alarm) {
-    if let Err(error) = engine.alarm_told(channel, alarm).await {
-        tracing::warn!(%error, channel, "that an alarm was told could not be kept; after a restart it is told again");
+    match engine.alarm_told(channel, alarm).await {
+        Ok(()) => tracing::info!(incident = %alarm.incident.id, channel, "an alarm was settled; it is not told again"),
+        Err(error) => {
+            tracing::warn!(%error, channel, "that an alarm was told could not be kept; after a restart it is told again")
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use gateway_cli::local::{Options, free_ports};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tests_harness::gateways::{self, Federation};
+use tests_harness::operator::looked_until;
 use tests_harness::sender::Sender;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -231,6 +232,10 @@ async fn mails_go_in_vietnamese_over_tls_from_the_first_byte_and_what_was_told_i
     send_to_the_district(&federation).await;
     let mails = server.until(|state| state.mails.len() == 1).await;
     assert!(mails[0].tls && header(&mails[0], "Subject").contains("=?utf-8?"), "{mails:?}");
+    // Mails are sent at least once: a gateway that dies before it has kept that one was taken sends it again.
+    let log = federation.local.gateways[0].log.clone();
+    let is_kept = |log: &String| log.contains("it is not told again");
+    looked_until(PATIENCE, || Ok(std::fs::read_to_string(&log)?), is_kept).await.unwrap();
     federation.local.kill(0).unwrap();
     federation.local.spawn(0).unwrap();
     federation.local.wait_until_ready(0).await.unwrap();
