@@ -192,8 +192,11 @@ impl ConnectionLike for Connection {
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
         let what = error.to_string();
-        if error.code() == Some("OOM") {
-            return Self::Full;
+        match error.code() {
+            Some("OOM") => return Self::Full,
+            // Said by the commit script: no other connection would change it.
+            Some("SUPERSEDED") => return Self::Refused(what),
+            _ => {}
         }
         match error.kind() {
             ErrorKind::Server(

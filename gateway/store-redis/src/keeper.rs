@@ -26,6 +26,8 @@ pub(crate) struct Keeper {
     pub(crate) keys: Keys,
     pub(crate) shared: Arc<Shared>,
     pub(crate) node: String,
+    /// The number of this opening.
+    pub(crate) boot: u64,
 }
 
 impl Keeper {
@@ -73,8 +75,17 @@ impl Keeper {
 
     /// Says that this node runs, and looks how much room there is, and how far the store has come.
     pub(crate) async fn look(&self) -> Result<(), Failure> {
-        if let Err(failure @ Failure::Broken(_)) = offline::announce(&self.link, &self.keys, &self.node).await {
-            return Err(failure);
+        match offline::announce(&self.link, &self.keys, &self.node).await {
+            Ok(found) if found.newest_boot > self.boot => {
+                let what = format!(
+                    "another process has started as node \"{}\" of this store: give each process a name of its own (redis.node)",
+                    self.node
+                );
+                tracing::error!(%what, "this node takes nothing any more");
+                self.shared.fail(what);
+            }
+            Err(failure @ Failure::Broken(_)) => return Err(failure),
+            Ok(_) | Err(_) => {}
         }
         // Where nothing can be written now, no verb of the command line can take the store either.
         let mut question = redis::cmd("INFO");

@@ -21,7 +21,7 @@
 //! | `finished` | sorted set | envelopes that wait for nothing, by since when |
 //! | `parts` | hash | digest of a part → how many kept bodies name it; `parts.new` while they are counted anew |
 //! | `marks`, `marknames` | hash, sorted set | what operators have decided |
-//! | `nodes` | hash | node → nonce of its last commit |
+//! | `nodes` | hash | node → nonce of its last commit: the number of its opening and of the commit |
 //! | `duty:<name>` | string with an end | the node that has a duty which one node has at a time |
 //! | `uses` | stream | what nodes have let in on shared quotas |
 //! | `boots` | string | how often the store was opened, by any node |

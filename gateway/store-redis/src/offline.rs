@@ -54,6 +54,8 @@ pub(crate) struct Found {
     /// The verb that has the store.
     pub(crate) holder: Option<String>,
     pub(crate) is_half_imported: bool,
+    /// The number of the newest opening under the node's name; 0 before the first.
+    pub(crate) newest_boot: u64,
 }
 
 /// Says that a node runs on the store.
@@ -69,9 +71,10 @@ pub(crate) async fn leave(link: &Link, keys: &Keys, node: &str) -> Result<Found,
 async fn tell_of(link: &Link, keys: &Keys, node: &str, span: Duration) -> Result<Found, Failure> {
     let mut call = ALIVE.call(&keys.head());
     call.arg(keys.tag()).arg(node).arg(milliseconds(span));
-    let [holder, importing] = fixed(link.try_run(Way::Read, &ALIVE, &call).await?)?;
-    let verb = |holder: bytes::Bytes| String::from_utf8_lossy(&holder).split('.').next().unwrap_or_default().to_owned();
-    Ok(Found { holder: optional(holder)?.map(verb), is_half_imported: number(importing)? > 0 })
+    let [holder, importing, nonce] = fixed(link.try_run(Way::Read, &ALIVE, &call).await?)?;
+    let first = |text: bytes::Bytes| String::from_utf8_lossy(&text).split('.').next().unwrap_or_default().to_owned();
+    let newest_boot = optional(nonce)?.and_then(|nonce| first(nonce).parse().ok()).unwrap_or(0);
+    Ok(Found { holder: optional(holder)?.map(first), is_half_imported: number(importing)? > 0, newest_boot })
 }
 
 /// A store that no gateway runs on, held until it is closed.

@@ -62,7 +62,8 @@ pub(crate) async fn open(options: OpenOptions) -> Result<RedisStore, OpenError> 
     let corrupt = |what: &str| OpenError::Corrupt { what: what.to_owned() };
     let log = Log::new(options.signer, head.log.clone()).map_err(|_| corrupt("the state of the evidence log"))?;
     let shared = Arc::new(Shared::new(options.free_bytes_min, head.version));
-    let keeper = Keeper { link: link.clone(), keys: keys.clone(), shared: shared.clone(), node: options.node.clone() };
+    let (node, ours) = (options.node.clone(), keys.clone());
+    let keeper = Keeper { link: link.clone(), keys: ours, shared: shared.clone(), node, boot };
     let (queue, inbox) = Queue::new(options.queue_steps_max, options.queue_bytes_max);
     let committer = Committer {
         link: link.clone(),
@@ -85,7 +86,7 @@ pub(crate) async fn open(options: OpenOptions) -> Result<RedisStore, OpenError> 
         queue: Mutex::new(Some(Arc::new(queue))),
         tasks: Mutex::new(vec![tokio::spawn(writer.run()), tokio::spawn(keeper.run())]),
     };
-    while let Err(failure) = settle_in(&store, options.now, options.retry_max).await {
+    while let Err(failure) = settle_in(&store, boot, options.now, options.retry_max).await {
         let error = broken(&name, &failure);
         let left = until.saturating_duration_since(Instant::now());
         if !is_passing(&error) || left.is_zero() || !store.link.back_within(left).await {
@@ -122,13 +123,14 @@ async fn prepare(options: &OpenOptions) -> Result<Ground, OpenError> {
     match offline::announce(&link, &keys, &options.node).await.map_err(failed)? {
         Found { holder: Some(verb), .. } => return Err(OpenError::Held { verb }),
         Found { is_half_imported: true, .. } => return Err(OpenError::HalfImported),
-        Found { holder: None, is_half_imported: false } => {}
+        Found { holder: None, is_half_imported: false, .. } => {}
     }
     let head = read_head(&link, &keys, origin).await?;
     check_log(&head, options.signer.verifier())?;
     let mut question = redis::cmd("INCR");
     question.arg(&keys.one("boots")[..]);
     let boot: u64 = link.ask(Way::Write, &question).await.map_err(failed)?;
+    take_name(&link, &keys, &options.node, boot).await.map_err(failed)?;
     release(&link, &keys, &options.node).await.map_err(failed)?;
     Ok(Ground { link, keys, head, boot })
 }
@@ -148,9 +150,9 @@ async fn check_clock(link: &Link) -> Result<(), OpenError> {
 }
 
 /// Learns how much room there is, and wakes what a clock that ran ahead has put off. Harmless when it is done again.
-async fn settle_in(store: &RedisStore, now: Option<Timestamp>, retry_max: Duration) -> Result<(), Failure> {
+async fn settle_in(store: &RedisStore, boot: u64, now: Option<Timestamp>, retry_max: Duration) -> Result<(), Failure> {
     let (link, keys, shared) = (store.link.clone(), store.keys.clone(), store.shared.clone());
-    Keeper { link, keys, shared, node: store.node.clone() }.look().await?;
+    Keeper { link, keys, shared, node: store.node.clone(), boot }.look().await?;
     match now {
         Some(now) => bring_back(store, now, now.plus(retry_max)).await,
         None => Ok(()),
@@ -219,6 +221,14 @@ pub(crate) fn check_log(head: &Head, key: &VerifierKey) -> Result<(), OpenError>
     if checkpoint.size != head.log.size() || checkpoint.root != head.log.root() {
         return corrupt("the newest checkpoint does not match the state of the log");
     }
+    Ok(())
+}
+
+/// From now on no older process under this name writes any more.
+async fn take_name(link: &Link, keys: &Keys, node: &str, boot: u64) -> Result<(), Failure> {
+    let mut statement = redis::cmd("HSET");
+    statement.arg(&keys.one("nodes")[..]).arg(node).arg(format!("{boot}.0"));
+    let _new: u64 = link.ask(Way::Write, &statement).await?;
     Ok(())
 }
 

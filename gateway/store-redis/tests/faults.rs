@@ -325,6 +325,24 @@ async fn a_node_that_starts_again_gives_its_own_leases_back_and_nobody_elses() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_name_another_one_has_taken_writes_no_more_and_ends() {
+    let redis = Redis::durable();
+    let first = open(Server::single(redis.address()), "one").await.unwrap();
+    let fixture = Fixture::new();
+    accepted(&first, &acceptance(&fixture.envelope(1))).await;
+    let second = open(Server::single(redis.address()), "one").await.unwrap();
+    let refused = first.accept(acceptance(&fixture.envelope(2))).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+    let what = tokio::time::timeout(DEADLINE, first.failed()).await.unwrap();
+    assert!(what.contains("\"one\"") && what.contains("redis.node"), "{what}");
+    accepted(&second, &acceptance(&fixture.envelope(3))).await;
+    assert_eq!(second.counts().await.unwrap().log_size, 2, "what was refused is not there");
+    for store in [first, second] {
+        store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_spread_over_the_masters_of_a_cluster() {
     let cluster = Cluster::start();
     let store = open(cluster.server(), "one").await.unwrap();
