@@ -1,13 +1,14 @@
-//! `lienthong explain`: what a reason code means and what to do.
+//! `lienthong explain`: what a reason code, or a finding of a store check, means and what to do.
 
 use clap::Args;
 use gateway_model::Reason;
 use gateway_model::language::Language;
+use gateway_server::app::offline::FindingCode;
 
 use crate::exit::Exit;
 use crate::{errln, outln};
 
-/// Explains a reason code.
+/// Explains a reason code, or a finding of `lienthong store check`.
 #[derive(Args, Debug)]
 pub struct Explain {
     /// The code, such as CERTIFICATE_EXPIRED; without one, every code with its sentence.
@@ -24,17 +25,20 @@ impl Explain {
             for reason in Reason::ALL {
                 outln!("{:<32} {}", reason.code(), reason.message(language));
             }
+            for finding in FindingCode::ALL {
+                outln!("{:<32} {}", finding.code(), finding.message(language));
+            }
             return Ok(Exit::Success);
         };
-        match Reason::parse(&code.to_ascii_uppercase()) {
-            Some(reason) => {
-                outln!("{}", reason.page().trim_end());
-                Ok(Exit::Success)
-            }
-            None => {
-                errln!("lienthong: there is no reason code {code}; `lienthong explain` lists them");
-                Ok(Exit::NotFound)
-            }
+        let named = code.to_ascii_uppercase();
+        if let Some(reason) = Reason::parse(&named) {
+            outln!("{}", reason.page().trim_end());
+        } else if let Some(finding) = FindingCode::ALL.into_iter().find(|finding| finding.code() == named) {
+            outln!("{named}\n\n{}\n{}", finding.message(language), finding.next_step(language));
+        } else {
+            errln!("lienthong: there is no reason code {code}; `lienthong explain` lists them");
+            return Ok(Exit::NotFound);
         }
+        Ok(Exit::Success)
     }
 }
