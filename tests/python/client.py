@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 
 if len(sys.argv) != 11:
@@ -43,6 +44,22 @@ def frames(digest, content, offset):
     yield submit_pb2.UploadPartRequest(header=submit_pb2.PartHeader(sha256=digest, size=len(content), offset=offset))
     for start in range(offset, len(content), 256 * 1024):
         yield submit_pb2.UploadPartRequest(chunk=content[start:start + 256 * 1024])
+
+
+def go_on(client, digest, content):
+    """Uploads the rest. Bytes of the upload that broke may still be coming in at the gateway: then it answers that more is here by now
+    (UPLOAD_OFFSET), or that the other upload has not ended (OVERLOADED), and is asked again where to go on."""
+    until = time.monotonic() + 60
+    while True:
+        missing = client.MissingParts(submit_pb2.MissingPartsRequest(sha256=[digest]), timeout=30).missing
+        try:
+            stored = client.UploadPart(frames(digest, content, missing[0].received), timeout=60)
+            return missing[0].received, stored.size
+        except grpc.RpcError as error:
+            is_early = any(reason in error.details() for reason in ("UPLOAD_OFFSET", "OVERLOADED"))
+            if not is_early or time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def main():
@@ -87,10 +104,7 @@ def main():
         client.UploadPart(broken(), timeout=30)
     except grpc.RpcError as error:
         seen["broken_upload"] = error.code().name
-    missing = client.MissingParts(submit_pb2.MissingPartsRequest(sha256=[digest]), timeout=30).missing
-    seen["resumed_at"] = missing[0].received
-    stored = client.UploadPart(frames(digest, content, missing[0].received), timeout=60)
-    seen["stored"] = stored.size
+    seen["resumed_at"], seen["stored"] = go_on(client, digest, content)
     seen["still_missing"] = len(client.MissingParts(submit_pb2.MissingPartsRequest(sha256=[digest]), timeout=30).missing)
 
     answer = client.Submit(submit_pb2.SubmitRequest(envelope=signed), timeout=30)
