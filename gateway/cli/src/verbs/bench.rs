@@ -116,15 +116,16 @@ impl Bench {
             errln!("{keys:?}: measuring the gateway …");
             let ours = self.ours(&mut local, &floor).await?;
             let across = if self.levels > 0 { Some(self.across_levels(&mut local).await?) } else { None };
+            // With the first kind of keys only, beside the floor of that kind.
+            let on_redis =
+                if self.redis && reports.is_empty() { Some(self.on_redis(base, keys.kind()).await?) } else { None };
             let keys = format!("{keys:?}");
-            reports.push(Report { keys, floor, ours, across, parts: None, stages: Vec::new(), on_redis: None });
+            reports.push(Report { keys, floor, ours, across, parts: None, stages: Vec::new(), on_redis });
         }
-        if let Some(last) = reports.last_mut() {
-            if self.redis {
-                last.on_redis = Some(self.on_redis(base).await?);
-            } else {
-                (last.parts, last.stages) = self.memory(&base.join("memory")).await?;
-            }
+        if let Some(last) = reports.last_mut()
+            && !self.redis
+        {
+            (last.parts, last.stages) = self.memory(&base.join("memory")).await?;
         }
         Ok(reports)
     }
@@ -153,9 +154,9 @@ impl Bench {
         Ok((parts, stages))
     }
 
-    async fn on_redis(&self, base: &Path) -> anyhow::Result<redis::OnRedis> {
+    async fn on_redis(&self, base: &Path, keys: KeyKind) -> anyhow::Result<redis::OnRedis> {
         let options = Options { extra_config: OPEN_QUOTAS.to_owned(), ..Options::default() };
-        let mut local = Local::lay_out(&base.join("on-redis"), Plan::province(), &options)?;
+        let mut local = Local::lay_out(&base.join("on-redis"), Plan::province().with_keys(keys), &options)?;
         let sign = |local: &Local, count: usize| self.supply(local, count);
         redis::measure(&mut local, Duration::from_secs(self.seconds), self.fill, &sign).await
     }

@@ -221,8 +221,8 @@ impl OnRedis {
 }
 
 /// Prints the figures.
-pub fn print(on: &OnRedis, floor: &Floor) {
-    outln!("\non Redis (appendfsync always, on this machine too), 256 in flight, pipelined, P-256");
+pub fn print(on: &OnRedis, floor: &Floor, keys: &str) {
+    outln!("\non Redis (appendfsync always, on this machine too), 256 in flight, pipelined, {keys}");
     outln!("bare pipelined writes of the same bytes: {:.0}/s", on.bare);
     outln!(
         "floor: {:.0}/s = {} cores ÷ (signature check + gRPC echo + bare write {:.1?} of CPU)",

@@ -103,7 +103,7 @@ pub fn print(reports: &[Report], form: Form) -> anyhow::Result<()> {
         if let Some(memory) = report.ours.memory {
             outln!("gateway's resident memory after {} envelopes: {} MiB", kept(&report.ours), memory / 1_048_576);
         }
-        report.on_redis.iter().for_each(|on| redis::print(on, floor));
+        report.on_redis.iter().for_each(|on| redis::print(on, floor, &report.keys));
     }
     Ok(())
 }
