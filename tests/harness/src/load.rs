@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use gateway_cli::local::Local;
 use gateway_model::id::AgencyId;
 use proto::v1;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::sender::Sender;
@@ -16,12 +18,17 @@ const REPEAT_EVERY: usize = 4;
 /// Rest of a sender between two envelopes: a steady load, not a flood, so that reconciling stays short.
 const PACE: Duration = Duration::from_millis(5);
 
+/// Longest wait for an acknowledgement while nobody does anything to the gateways.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What the senders wrote down: the ids that were acknowledged, with the receipt each got.
 pub type Journal = Vec<(String, v1::Receipt)>;
 
 /// Running senders.
 pub struct Load {
     enough: Arc<AtomicBool>,
+    /// How many envelopes have been acknowledged.
+    acknowledged: watch::Sender<usize>,
     tasks: JoinSet<anyhow::Result<Journal>>,
 }
 
@@ -45,13 +52,23 @@ impl Load {
         senders: usize,
         pace: Duration,
     ) -> anyhow::Result<Self> {
-        let enough = Arc::new(AtomicBool::new(false));
+        let (enough, acknowledged) = (Arc::new(AtomicBool::new(false)), watch::Sender::new(0));
         let mut tasks = JoinSet::new();
         for _ in 0..senders {
             let sender = Sender::connect(local, from).await?;
-            tasks.spawn(send(sender, to.clone(), Arc::clone(&enough), pace));
+            tasks.spawn(send(sender, to.clone(), Arc::clone(&enough), acknowledged.clone(), pace));
         }
-        Ok(Self { enough, tasks })
+        Ok(Self { enough, acknowledged, tasks })
+    }
+
+    /// Waits until one more envelope has been acknowledged.
+    ///
+    /// # Errors
+    /// When none is for a minute.
+    pub async fn one_more(&self) -> anyhow::Result<()> {
+        let mut acknowledged = self.acknowledged.subscribe();
+        tokio::time::timeout(PATIENCE, acknowledged.changed()).await.context("nothing is acknowledged")??;
+        Ok(())
     }
 
     /// Lets each sender finish the envelope at hand, and gives what was acknowledged.
@@ -68,7 +85,13 @@ impl Load {
     }
 }
 
-async fn send(sender: Sender, to: AgencyId, enough: Arc<AtomicBool>, pace: Duration) -> anyhow::Result<Journal> {
+async fn send(
+    sender: Sender,
+    to: AgencyId,
+    enough: Arc<AtomicBool>,
+    acknowledged: watch::Sender<usize>,
+    pace: Duration,
+) -> anyhow::Result<Journal> {
     let mut journal = Vec::new();
     let mut client = sender.client.clone();
     while !enough.load(Ordering::SeqCst) {
@@ -80,6 +103,7 @@ async fn send(sender: Sender, to: AgencyId, enough: Arc<AtomicBool>, pace: Durat
             submit_until_acknowledged(&mut client, request).await?;
         }
         journal.push((envelope.id, receipt));
+        acknowledged.send_modify(|count| *count += 1);
         // The rest is the load itself: a steady rate.
         tokio::time::sleep(pace).await;
     }

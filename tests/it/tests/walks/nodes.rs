@@ -145,6 +145,8 @@ async fn on_a_redis_that_forgets_the_harness_finds_the_loss() {
     let cast = world.local().province.cast.clone();
     let load = Load::start(world.local(), &cast.department, &cast.land_office, 3).await.unwrap();
     for _ in 0..3 {
+        // There has to be something to forget.
+        load.one_more().await.unwrap();
         world.suffer(Fault::RedisDies).await;
         for number in world.nodes.numbers {
             // A node that sees the loss ends by itself.

@@ -23,6 +23,8 @@ use tests_harness::sender::Sender;
 const QUEUE: &str = "land";
 /// Nothing moves for so long: what is missing will not come. Longer than a lease, and the time to start a program on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// How often a broken adapter is tried before it counts as not caught.
+const BATTERIES_MAX: usize = 5;
 /// Between two looks at what other processes do.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -335,14 +337,24 @@ async fn kills_of_an_adapter_in_python_under_load_leave_one_effect_per_delivery(
     assert!(findings.is_nothing(), "{findings:#?}");
 }
 
+/// Runs the battery against a broken adapter until it has shown the fault: not every kill falls between what it does and what it says.
+async fn catch(fault: &'static str, is_shown: impl Fn(&Findings) -> bool) {
+    for _ in 0..BATTERIES_MAX {
+        if is_shown(&run(Program::Broken(fault), 8, rand::random()).await) {
+            return;
+        }
+    }
+    panic!("{BATTERIES_MAX} batteries have not shown what is wrong with an adapter that {fault}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_kills_catch_an_adapter_that_notes_what_it_has_not_done_yet() {
-    let findings = run(Program::Broken("notes-before-doing"), 8, rand::random()).await;
-    assert!(!findings.lost.is_empty(), "the harness must see deliveries without an effect: {findings:#?}");
+    // Deliveries without an effect.
+    catch("notes-before-doing", |findings| !findings.lost.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_kills_catch_an_adapter_that_forgets_what_it_has_done() {
-    let findings = run(Program::Broken("forgets-when-it-ends"), 8, rand::random()).await;
-    assert!(!findings.doubled.is_empty(), "the harness must see deliveries with two effects: {findings:#?}");
+    // Deliveries with two effects.
+    catch("forgets-when-it-ends", |findings| !findings.doubled.is_empty()).await;
 }
