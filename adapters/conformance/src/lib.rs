@@ -16,6 +16,7 @@ pub mod identity;
 pub mod manifest;
 pub mod parcel;
 pub mod points;
+pub mod ports;
 mod post;
 pub mod process;
 pub mod report;

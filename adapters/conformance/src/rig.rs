@@ -16,6 +16,7 @@ use crate::gateway::stage::{Call, Stage, Standing, State};
 use crate::identity::Identity;
 use crate::manifest::{self, Fault, Manifest, Named, Values};
 use crate::parcel::Letter;
+use crate::ports::free_ports;
 use crate::process::{self, Process};
 
 /// A step that gets on, piece by piece, may take so many times the patience with one that does not.
@@ -83,7 +84,9 @@ impl Rig {
         values.set("recipient", crate::identity::RECIPIENT);
         values.set("seal_certificate", identity.files.seal_certificate.display().to_string());
         values.set("seal_key", identity.files.seal_key.display().to_string());
-        values.set("port", free_port()?.to_string());
+        for port in free_ports(1).map_err(Trouble::Network)? {
+            values.set("port", port.to_string());
+        }
         let sink = match &manifest.effects {
             manifest::Effects::Http { id, answer } => Some(Sink::start(id, answer).await?),
             manifest::Effects::Folder { .. } | manifest::Effects::Command { .. } => None,
@@ -444,11 +447,6 @@ fn block(path: &std::path::Path, on: bool) -> Result<(), Trouble> {
         _ => std::fs::rename(path, &aside).map_err(file)?,
     }
     std::fs::write(path, "").map_err(file)
-}
-
-fn free_port() -> Result<u16, Trouble> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(Trouble::Network)?;
-    listener.local_addr().map(|address| address.port()).map_err(Trouble::Network)
 }
 
 #[cfg(test)]

@@ -1,10 +1,7 @@
 //! A federation on this machine: generated province, signed directory, and one gateway process a level. Demo, bench and tests use it.
 
-use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,6 +18,8 @@ use crate::errln;
 use crate::trusted;
 
 pub mod redis;
+
+pub use adapters_conformance::ports::free_ports;
 
 /// The name of the directory file, in the federation's folder.
 pub const DIRECTORY_FILE: &str = "directory.bin";
@@ -391,29 +390,6 @@ impl Drop for Local {
             }
         }
     }
-}
-
-/// `count` ports of 127.0.0.1 that nobody listens on, below the range from which outgoing connections take theirs: a gateway that is down
-/// for a moment finds its port again.
-///
-/// # Errors
-/// When the machine has none.
-pub fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
-    /// Those of this process are somebody's even while nobody listens on them.
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut ports = Vec::new();
-    for _ in 0..10_000 {
-        if ports.len() == count {
-            return Ok(ports);
-        }
-        let port = rand::random_range(15_000..32_000);
-        if !given.contains(&port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            given.insert(port);
-            ports.push(port);
-        }
-    }
-    Err(std::io::Error::other("no free port between 15000 and 32000"))
 }
 
 /// Whether the gateway whose admin door has this port answers its readiness check within a second.
