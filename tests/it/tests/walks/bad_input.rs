@@ -1,5 +1,7 @@
 //! Bad input at real doors: each is refused with its own reason, in words, with a next step, and leaves nothing behind.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use gateway_model::Digest;
 use gateway_model::id::AgencyId;
@@ -9,6 +11,11 @@ use tests_harness::gateways::{FAST, Federation};
 use tests_harness::refusal::{self, Seen};
 use tests_harness::sender::{Sender, now};
 use tonic::Status;
+
+/// Longest wait for a gateway to take over a directory.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two tries.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A gateway alone with a sender; the levels above are not needed to refuse.
 struct Door {
@@ -273,7 +280,8 @@ async fn a_directory_that_expires_closes_the_door_and_a_new_one_opens_it_again()
     let door = Door::open().await;
     let local = &door.federation.local;
     let source = std::fs::read_to_string(&local.province.agencies_toml).unwrap();
-    let short = source.replace("valid_for = \"30d\"", "valid_for = \"1s\"");
+    // Long enough for the gateway to take it over, which looks every second: one that has expired before would not be taken.
+    let short = source.replace("valid_for = \"30d\"", "valid_for = \"10s\"");
     assert_ne!(source, short);
     std::fs::write(&local.province.agencies_toml, short).unwrap();
     local.issue_directory(2).unwrap();
@@ -288,6 +296,7 @@ async fn a_directory_that_expires_closes_the_door_and_a_new_one_opens_it_again()
     assert_eq!(door.refused(request).await.reason, "DIRECTORY_EXPIRED");
     std::fs::write(&local.province.agencies_toml, source).unwrap();
     local.issue_directory(3).unwrap();
+    let begun = Instant::now();
     loop {
         let request = door.sender.sign(&door.envelope()).unwrap();
         match door.submit(request).await {
@@ -297,15 +306,22 @@ async fn a_directory_that_expires_closes_the_door_and_a_new_one_opens_it_again()
             }
             Err(status) => assert_eq!(refusal::read(&status).unwrap().reason, "DIRECTORY_EXPIRED"),
         }
+        assert!(begun.elapsed() < PATIENCE, "the new directory is not in force");
+        // The gateway is another process, and looks for a new directory every second.
+        tokio::time::sleep(LOOK).await;
     }
 }
 
 /// Submits until the gateway has taken over the new directory and refuses.
 async fn refused_in_the_end(door: &Door) -> Seen {
+    let begun = Instant::now();
     loop {
         let request = door.sender.sign(&door.envelope()).unwrap();
         if let Err(status) = door.submit(request).await {
             return refusal::read(&status).unwrap();
         }
+        assert!(begun.elapsed() < PATIENCE, "nothing is refused");
+        // The gateway is another process, and looks for a new directory every second.
+        tokio::time::sleep(LOOK).await;
     }
 }
