@@ -84,9 +84,7 @@ impl Rig {
         values.set("recipient", crate::identity::RECIPIENT);
         values.set("seal_certificate", identity.files.seal_certificate.display().to_string());
         values.set("seal_key", identity.files.seal_key.display().to_string());
-        for port in free_ports(1).map_err(Trouble::Network)? {
-            values.set("port", port.to_string());
-        }
+        values.set("port", free_ports(1).map_err(Trouble::Network)?.remove(0).to_string());
         let sink = match &manifest.effects {
             manifest::Effects::Http { id, answer } => Some(Sink::start(id, answer).await?),
             manifest::Effects::Folder { .. } | manifest::Effects::Command { .. } => None,

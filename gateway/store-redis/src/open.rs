@@ -62,8 +62,8 @@ pub(crate) async fn open(options: OpenOptions) -> Result<RedisStore, OpenError> 
     let corrupt = |what: &str| OpenError::Corrupt { what: what.to_owned() };
     let log = Log::new(options.signer, head.log.clone()).map_err(|_| corrupt("the state of the evidence log"))?;
     let shared = Arc::new(Shared::new(options.free_bytes_min, head.version));
-    let (node, ours) = (options.node.clone(), keys.clone());
-    let keeper = Keeper { link: link.clone(), keys: ours, shared: shared.clone(), node, boot };
+    let keeper =
+        Keeper { link: link.clone(), keys: keys.clone(), shared: shared.clone(), node: options.node.clone(), boot };
     let (queue, inbox) = Queue::new(options.queue_steps_max, options.queue_bytes_max);
     let committer = Committer {
         link: link.clone(),

@@ -73,6 +73,7 @@ async fn the_same_kills_catch_a_build_that_answers_before_the_commit() {
         if !difference.lost.is_empty() {
             return;
         }
+        eprintln!("this battery saw nothing lost: {difference:#?}");
     }
     panic!("the harness must see acknowledged envelopes that are gone");
 }

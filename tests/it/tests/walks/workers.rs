@@ -340,9 +340,11 @@ async fn kills_of_an_adapter_in_python_under_load_leave_one_effect_per_delivery(
 /// Runs the battery against a broken adapter until it has shown the fault: not every kill falls between what it does and what it says.
 async fn catch(fault: &'static str, is_shown: impl Fn(&Findings) -> bool) {
     for _ in 0..BATTERIES_MAX {
-        if is_shown(&run(Program::Broken(fault), 8, rand::random()).await) {
+        let findings = run(Program::Broken(fault), 8, rand::random()).await;
+        if is_shown(&findings) {
             return;
         }
+        eprintln!("this battery did not show it: {findings:#?}");
     }
     panic!("{BATTERIES_MAX} batteries have not shown what is wrong with an adapter that {fault}");
 }
