@@ -52,7 +52,7 @@ pub(crate) fn check_all(connection: &Connection, acknowledged: Option<u64>, key:
 fn tell(report: &mut Report, place: &str, failure: &Failure) {
     match failure {
         Failure::Damaged(what) => report.find(FindingCode::RecordDamaged, what.clone(), ""),
-        Failure::Conflict(_) | Failure::Bound(_) | Failure::Sql(_) => {
+        Failure::Conflict(_) | Failure::Bound(_) | Failure::File(_) | Failure::Sql(_) => {
             report.find(FindingCode::RecordDamaged, place, failure.to_string());
         }
     }

@@ -33,7 +33,7 @@ pub(crate) fn moved(folder: &Path, failure: &Failure) -> MoveError {
     let what = format!("{}: {failure}", folder.display());
     match failure {
         Failure::Damaged(_) => MoveError::Damaged { what },
-        Failure::Conflict(_) | Failure::Bound(_) | Failure::Sql(_) => MoveError::Store { what },
+        Failure::Conflict(_) | Failure::Bound(_) | Failure::File(_) | Failure::Sql(_) => MoveError::Store { what },
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) enum Failure {
     /// The step is larger than the store can number.
     #[error("{0}")]
     Bound(&'static str),
+    /// A file beside the engine's hands.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
     /// The database engine.
     #[error(transparent)]
     Sql(#[from] rusqlite::Error),
@@ -47,6 +50,8 @@ impl Failure {
         match self {
             Self::Conflict(_) | Self::Bound(_) => Trouble::Other,
             Self::Damaged(_) => Trouble::Damaged,
+            Self::File(error) if error.kind() == std::io::ErrorKind::StorageFull => Trouble::Full,
+            Self::File(_) => Trouble::Disk,
             Self::Sql(error) => trouble_of(error),
         }
     }

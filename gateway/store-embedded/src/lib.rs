@@ -18,7 +18,8 @@
 //! # Commit
 //! One thread writes. It takes the steps that wait, applies them in one transaction, appends their leaves under one checkpoint signature, and
 //! commits with one fsync of the write-ahead log (`synchronous=FULL`); then it answers all of them. See `src/writer.rs`. The log may be laid
-//! out with zeros at the start, so that this fsync has no new size to write: see `src/room_ahead.rs`.
+//! out with zeros at the start, so that this fsync has no new size to write: see `src/room_ahead.rs`. A second thread moves the log into the
+//! database meanwhile, so that no commit waits for the bulk of it: see `src/mover.rs`.
 //!
 //! # Recovery
 //! After a crash SQLite replays the write-ahead log up to the last whole commit. `acknowledged` is written after each commit without a sync of
@@ -40,6 +41,7 @@ mod head;
 mod held;
 mod import;
 mod list;
+mod mover;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod open;

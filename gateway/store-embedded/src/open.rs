@@ -18,6 +18,7 @@ use crate::ballast::{self, BALLAST, Ballast};
 use crate::batch::LaneNumbers;
 use crate::failure::{Failure, Trouble};
 use crate::head::{Acknowledged, Head};
+use crate::mover::Mover;
 use crate::options::{OpenError, OpenOptions};
 use crate::queue::Queue;
 use crate::reader::Readers;
@@ -104,6 +105,7 @@ fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenErro
     }
     let log =
         Log::new(options.signer, head.log.clone()).map_err(|error| refuse(Failure::Damaged(error.to_string())))?;
+    let mover = Mover::start(&path, options.synchronous).map_err(refuse)?;
     let shared = Arc::new(Shared::new(options.folder, ballast, work, head.clone(), checkpoint, lock));
     let (queue, inbox) = Queue::new(options.queue_steps_max, options.queue_bytes_max);
     let writer = Writer {
@@ -115,6 +117,7 @@ fn start(options: OpenOptions, opened: Opened) -> Result<EmbeddedStore, OpenErro
         lanes: LaneNumbers::default(),
         shared: shared.clone(),
         inbox,
+        mover,
         checkpoint_bytes: options.checkpoint_bytes,
         unchecked_bytes: 0,
         was_full: false,

@@ -5,6 +5,8 @@
 //! tried one by one, so that only the one at fault is refused; when the disk fails, nothing is ever tried again: after a failed sync
 //! the page cache cannot be believed, and only a restart tells what is there.
 
+mod log;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,18 +22,21 @@ use crate::batch::{Batch, Done, LaneNumbers, lock};
 use crate::evidence::{self, signed};
 use crate::failure::{Failure, Trouble};
 use crate::head::{Acknowledged, Head};
+use crate::mover::Mover;
 use crate::queue::{Answer, Inbox, Request, Step};
 use crate::rows::sequence;
 use crate::shared::Shared;
 use crate::sought::Behind;
 use crate::work::Effects;
 
+#[cfg(test)]
+pub(crate) use log::Progress;
+pub(crate) use log::checkpoint;
+
 /// Steps in one transaction.
 const BATCH_STEPS_MAX: usize = 512;
 /// Bytes in one transaction, roughly.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Bytes in the write-ahead log before they are moved into the database while the disk has less than its reserve.
-const CHECKPOINT_BYTES_WHEN_FULL: usize = 512 * 1024;
 /// Pages that even the smallest commit rewrites, in bytes.
 const COMMIT_BYTES: usize = 10 * 8 * 1024;
 
@@ -45,6 +50,7 @@ pub(crate) struct Writer {
     pub(crate) lanes: LaneNumbers,
     pub(crate) shared: Arc<Shared>,
     pub(crate) inbox: Inbox,
+    pub(crate) mover: Mover,
     /// Bytes written to the write-ahead log between two checkpoints of the database, roughly.
     pub(crate) checkpoint_bytes: usize,
     pub(crate) unchecked_bytes: usize,
@@ -75,9 +81,7 @@ impl Writer {
             self.serve(&mut requests);
             self.unchecked_bytes += bytes + bytes / 4 + COMMIT_BYTES;
             self.index();
-            if self.unchecked_bytes >= self.checkpoint_due() {
-                self.checkpoint();
-            }
+            self.tend_log();
         }
         self.finish();
     }
@@ -278,35 +282,10 @@ impl Writer {
         })
     }
 
-    /// Bytes in the write-ahead log that are too many. Below the reserve it is soon written from its beginning again instead of growing.
-    fn checkpoint_due(&self) -> usize {
-        if self.was_full { self.checkpoint_bytes.min(CHECKPOINT_BYTES_WHEN_FULL) } else { self.checkpoint_bytes }
-    }
-
-    /// Moves what the write-ahead log holds into the database, between two commits.
-    fn checkpoint(&mut self) {
-        if self.shared.failure().is_some() {
-            return;
-        }
-        let due = self.checkpoint_due();
-        match checkpoint(&self.connection, "PASSIVE") {
-            Ok(Progress::Whole) => self.unchecked_bytes = 0,
-            // A reader still looks at an old page: what is left goes with the next one.
-            Ok(Progress::Part) => self.unchecked_bytes = due / 2,
-            Err(failure) if failure.trouble() == Trouble::Full => {
-                self.unchecked_bytes = due / 2;
-                self.shared.release_ballast();
-                tracing::warn!(file = %self.path.display(), "the disk is full: the write-ahead log grows until there is room");
-            }
-            Err(failure) => {
-                self.die(&failure, Unwritten::Surely);
-            }
-        }
-    }
-
     /// Closes in order; whatever is left undone is done at the next start.
     fn finish(self) {
         drop(self.inbox);
+        let _database = self.mover.stop();
         if self.shared.failure().is_none()
             && let Err(failure) = checkpoint(&self.connection, "TRUNCATE")
         {
@@ -364,21 +343,6 @@ fn write(
 /// Executes what is executed again and again.
 fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(drop)
-}
-
-/// How far a checkpoint came.
-#[derive(PartialEq, Eq)]
-pub(crate) enum Progress {
-    Whole,
-    Part,
-}
-
-/// Moves the write-ahead log into the database.
-pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> Result<Progress, Failure> {
-    let sql = format!("PRAGMA wal_checkpoint({mode})");
-    let (busy, frames, moved): (i64, i64, i64) =
-        connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    Ok(if busy == 0 && frames == moved { Progress::Whole } else { Progress::Part })
 }
 
 /// One failure answers many.

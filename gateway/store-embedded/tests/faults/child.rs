@@ -17,8 +17,9 @@ use gateway_store_embedded::{EmbeddedStore, OpenOptions, Synchronous};
 const FOLDER: &str = "STORE_UNDER_TEST_FOLDER";
 const SYNCHRONOUS: &str = "STORE_UNDER_TEST_SYNCHRONOUS";
 const ENVELOPES: &str = "STORE_UNDER_TEST_ENVELOPES";
-/// Envelopes of each start of the store.
-const PER_START: u64 = 32;
+const PER_START: &str = "STORE_UNDER_TEST_PER_START";
+/// Envelopes of each start of the store, unless the test says more.
+pub(crate) const FEW: u64 = 32;
 /// So little that the write-ahead log starts anew several times.
 const CHECKPOINT_BYTES: usize = 512 * 1024;
 /// Less than that: the log goes on behind the zeros.
@@ -32,6 +33,8 @@ static HAD_ERROR: AtomicBool = AtomicBool::new(false);
 pub(crate) struct Work {
     pub(crate) synchronous: Synchronous,
     pub(crate) envelopes: u64,
+    /// Of these so many before the store is closed and opened again.
+    pub(crate) per_start: u64,
 }
 
 /// What a child printed.
@@ -48,9 +51,11 @@ fn a_process_that_fills_a_store_finds_what_it_acknowledged() {
     let own = tempfile::tempdir().unwrap();
     let folder = std::env::var_os(FOLDER).map_or_else(|| own.path().to_owned(), PathBuf::from);
     let synchronous = if std::env::var_os(SYNCHRONOUS).is_some() { Synchronous::Off } else { Synchronous::Full };
-    let envelopes = std::env::var(ENVELOPES).map_or(2 * PER_START, |count| count.parse().unwrap());
+    let number = |name| std::env::var(name).ok().map(|count| count.parse().unwrap());
+    let envelopes = number(ENVELOPES).unwrap_or(2 * FEW);
+    let per_start = number(PER_START).unwrap_or(FEW);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(fill(&folder, synchronous, envelopes));
+    runtime.block_on(fill(&folder, Work { synchronous, envelopes, per_start }));
 }
 
 /// The command that starts the child, by itself or at the end of another one.
@@ -61,6 +66,7 @@ pub(crate) fn command(folder: &Path, work: Work, through: &[String]) -> Command 
     line.extend([binary, "--exact".to_owned(), test.to_owned(), "--nocapture".to_owned()]);
     let mut command = Command::new(&line[0]);
     command.args(&line[1..]).env(FOLDER, folder).env(ENVELOPES, work.envelopes.to_string());
+    command.env(PER_START, work.per_start.to_string());
     command.env("RUST_BACKTRACE", "0").stdout(Stdio::piped()).stderr(Stdio::piped());
     match work.synchronous {
         Synchronous::Off => command.env(SYNCHRONOUS, "off"),
@@ -107,7 +113,8 @@ pub(crate) async fn lost(store: &EmbeddedStore, acknowledged: &[u64]) -> Result<
     Ok(lost)
 }
 
-async fn fill(folder: &Path, synchronous: Synchronous, envelopes: u64) {
+async fn fill(folder: &Path, work: Work) {
+    let Work { synchronous, envelopes, per_start } = work;
     let fixture = Arc::new(Fixture::new());
     let mut first = 0;
     while first < envelopes {
@@ -115,7 +122,7 @@ async fn fill(folder: &Path, synchronous: Synchronous, envelopes: u64) {
         let options =
             OpenOptions { synchronous, checkpoint_bytes, log_bytes_ahead: LOG_BYTES_AHEAD, ..super::options(folder) };
         let store = Arc::new(EmbeddedStore::open(options).unwrap());
-        let last = (first + PER_START).min(envelopes);
+        let last = (first + per_start).min(envelopes);
         let mut producers = tokio::task::JoinSet::new();
         for producer in 0..4 {
             let (store, fixture) = (store.clone(), fixture.clone());

@@ -42,7 +42,7 @@ fn a_full_disk_refuses_steps_and_recovers_by_itself() {
     let mut through = vec![strace(), "-f".to_owned(), "-o".to_owned(), "/dev/null".to_owned()];
     through.extend(inject);
     through.push(log.to_str().unwrap().to_owned());
-    let work = Work { synchronous: Synchronous::Full, envelopes: 100 };
+    let work = Work { synchronous: Synchronous::Full, envelopes: 100, per_start: child::FEW };
     let output = child::command(folder.path(), work, &through).output().unwrap();
     let printed = printed(&output);
     assert!(printed.errors.iter().any(|error| error.contains("full")), "{:?}", printed.errors);
@@ -57,7 +57,7 @@ fn after_a_failed_sync_nothing_is_acknowledged_and_a_restart_recovers() {
         let inject = format!("inject=fsync,fdatasync:error=EIO:when={when}");
         let mut through = vec![strace(), "-f".to_owned(), "-o".to_owned(), "/dev/null".to_owned()];
         through.extend(["-P", folder.path().join("store.db-wal").to_str().unwrap(), "-e", &inject].map(str::to_owned));
-        let work = Work { synchronous: Synchronous::Full, envelopes: 32 };
+        let work = Work { synchronous: Synchronous::Full, envelopes: 32, per_start: child::FEW };
         let output = child::command(folder.path(), work, &through).output().unwrap();
         let printed = printed(&output);
         assert!(
@@ -69,6 +69,29 @@ fn after_a_failed_sync_nothing_is_acknowledged_and_a_restart_recovers() {
         assert!(printed.errors.iter().all(|error| error.contains("store.db")), "{:?}", printed.errors);
         all_there(folder.path(), &printed.acknowledged);
     }
+}
+
+/// Each thread's syncs are counted apart: three are those of the opening, later ones are the mover's and the writer's.
+#[test]
+fn whichever_sync_of_the_database_fails_nothing_is_acknowledged_after_it_and_nothing_is_lost() {
+    let mut told = 0;
+    for when in [1, 4, 5] {
+        let folder = tempfile::tempdir().unwrap();
+        let inject = format!("inject=fsync,fdatasync:error=EIO:when={when}");
+        let mut through = vec![strace(), "-f".to_owned(), "-o".to_owned(), "/dev/null".to_owned()];
+        through.extend(["-P", folder.path().join("store.db").to_str().unwrap(), "-e", &inject].map(str::to_owned));
+        let work = Work { synchronous: Synchronous::Full, envelopes: 256, per_start: 256 };
+        let output = child::command(folder.path(), work, &through).output().unwrap();
+        let printed = printed(&output);
+        assert!(!printed.acknowledged_after_an_error, "sync {when}: acknowledged after a failed sync");
+        if printed.acknowledged.is_empty() {
+            assert!(!output.status.success(), "sync {when}: it neither opened nor failed");
+            continue;
+        }
+        told += usize::from(!printed.errors.is_empty());
+        all_there(folder.path(), &printed.acknowledged);
+    }
+    assert!(told > 0, "no failed sync met a store that was at work");
 }
 
 fn all_there(folder: &std::path::Path, acknowledged: &[u64]) {

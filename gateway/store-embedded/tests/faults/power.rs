@@ -71,7 +71,9 @@ fn traced(folder: &Path, synchronous: Synchronous) -> Vec<Event> {
     let output = files.path().join("trace");
     let flags = ["-f", "-y", "-xx", "-s", "10000000", "-e", trace::CALLS, "-o", output.to_str().unwrap()];
     let through: Vec<String> = std::iter::once(strace()).chain(flags.map(str::to_owned)).collect();
-    let child = child::command(folder, Work { synchronous, envelopes: ENVELOPES }, &through).output().unwrap();
+    let child = child::command(folder, Work { synchronous, envelopes: ENVELOPES, per_start: child::FEW }, &through)
+        .output()
+        .unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
     trace::read(&std::fs::read_to_string(output).unwrap(), folder)
 }

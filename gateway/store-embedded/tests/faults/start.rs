@@ -15,7 +15,7 @@ use crate::{copy, open, refused};
 fn every_acknowledged_envelope_outlives_a_killed_process() {
     for stop_after in [1, 7, 23, 55] {
         let folder = tempfile::tempdir().unwrap();
-        let work = Work { synchronous: Synchronous::Full, envelopes: 10_000 };
+        let work = Work { synchronous: Synchronous::Full, envelopes: 10_000, per_start: child::FEW };
         let mut process = child::command(folder.path(), work, &[]).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut acknowledged = Vec::new();
