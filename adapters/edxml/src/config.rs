@@ -6,6 +6,7 @@
 //! door = "hub-server"               # "folder", "hub-client" or "hub-server"
 //! trace_as = "W99"                  # OrganId of the TraceHeader that we append; absent: none
 //! expires_in = "30d"                # life of an envelope made from a package
+//! set_aside_for = "180d"            # how long a folder's sent/ and a hub's quarantine/ are kept
 //! package_bytes_max = 67108864
 //! poll_interval = "2s"              # folder and hub-client: how often is looked
 //! [[adapter.organ]]                 # how agencies are written, and the seals of our own
@@ -36,6 +37,8 @@ use crate::organs::{self, OrganConfig};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
+const SET_ASIDE_FOR: Duration = Duration::from_secs(180 * 86_400);
+const SET_ASIDE_FOR_MAX: Duration = Duration::from_secs(3_650 * 86_400);
 const PACKAGE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 const PACKAGE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
@@ -52,6 +55,8 @@ pub struct Config {
     pub trace_as: Option<String>,
     /// Life of an envelope made from a package.
     pub expires_in: Duration,
+    /// How long what a folder has sent, and what was refused of a hub or of a calling system, is kept.
+    pub set_aside_for: Duration,
     /// Bounds of packages.
     pub limits: Limits,
     /// Which door.
@@ -95,6 +100,7 @@ impl Config {
         let path = settings.required_text("path").map(|path| context.base.join(path));
         let trace_as = settings.text("trace_as").map(str::to_owned);
         let expires_in = settings.span("expires_in", DAY * 30, HOUR, limits::ENVELOPE_LIFE_MAX);
+        let set_aside_for = settings.span("set_aside_for", SET_ASIDE_FOR, DAY, SET_ASIDE_FOR_MAX);
         let package_bytes_max = settings.number("package_bytes_max", PACKAGE_BYTES_DEFAULT, 1024, PACKAGE_BYTES_MAX);
         let organs = organs::read(&mut settings, context);
         let door = read_door(&mut settings, context);
@@ -103,7 +109,8 @@ impl Config {
             let package_bytes_max = package_bytes_max?;
             let limits = Limits { package_bytes_max, file_bytes_max: package_bytes_max.saturating_mul(4) };
             let agencies = context.agencies.clone();
-            Some(Self { path: path?, agencies, organs, trace_as, expires_in: expires_in?, limits, door: door? })
+            let (expires_in, set_aside_for) = (expires_in?, set_aside_for?);
+            Some(Self { path: path?, agencies, organs, trace_as, expires_in, set_aside_for, limits, door: door? })
         })();
         settings.finish(read)
     }

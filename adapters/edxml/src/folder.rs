@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! <path>/outgoing/*.edxml    what the system sends; taken when it has not changed between two looks
-//! <path>/sent/               what was accepted
-//! <path>/quarantine/         what will not do, with NAME.reason.txt
+//! <path>/sent/               what was accepted; kept for `set_aside_for`
+//! <path>/quarantine/         what will not do, with NAME.reason.txt; its sender takes it away
 //! <path>/incoming/<delivery id>.edxml    what comes for the system: there whole or not at all; may be moved away
 //! <path>/.lienthong/drafts/  what is about to come
 //! ```
@@ -67,15 +67,20 @@ impl DropFolder {
         poll_interval: Duration,
         intake: Arc<Intake>,
         handover: Arc<Handover>,
+        quarantine: Quarantine,
     ) -> Result<Self, AdapterError> {
         for name in ["outgoing", "sent", "incoming", ".lienthong/drafts"] {
             disk::make_folder(&path.join(name))?;
         }
         finish_drafts(path, &intake.ledger)?;
-        let quarantine = Quarantine::open(path, intake.ledger.working())?;
         let watch = tokio::sync::Mutex::default();
         let lanes = Arc::new(std::array::from_fn(|_| Mutex::new(())));
         Ok(Self { path: path.to_owned(), poll_interval, intake, handover, quarantine, watch, lanes })
+    }
+
+    /// Where packages are that the gateway has.
+    pub(crate) fn sent(&self) -> PathBuf {
+        self.path.join("sent")
     }
 
     /// Writes the package of a delivery.
@@ -169,9 +174,9 @@ impl DropFolder {
         let bytes = Bytes::from(bytes);
         match self.intake.bring(bytes.clone(), None, door).await? {
             Ok(done) => {
-                let to = self.path.join("sent").join(format!("{}-{}.edxml", stem(file), &done.envelope_id[..8]));
+                let to = self.sent().join(format!("{}-{}.edxml", stem(file), &done.envelope_id[..8]));
                 let from = file.to_owned();
-                disk::run(move || carry(&from, look, &to)).await??;
+                disk::run(move || carry(&from, look, &to).map(|()| touch(&to))).await??;
                 Ok(None)
             }
             Err(NotIn::Busy(refusal)) => {
@@ -246,6 +251,14 @@ fn carry(file: &Path, look: Look, to: &Path) -> Result<(), AdapterError> {
     }
     let other = || file.with_file_name(format!("{}-{}.edxml", stem(file), uuid::Uuid::new_v4().simple()));
     disk::rename(to, &if file.exists() { other() } else { file.to_owned() })
+}
+
+/// What was set aside is as old as that. A file that is not ours to change keeps its own time.
+fn touch(file: &Path) {
+    let touched = fs::File::open(file).and_then(|file| file.set_modified(SystemTime::now()));
+    if let Err(fault) = touched {
+        tracing::debug!(%fault, "a package that was sent keeps the time of its sender");
+    }
 }
 
 fn look_at(file: &Path) -> Result<Look, AdapterError> {

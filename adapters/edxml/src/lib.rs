@@ -7,16 +7,16 @@
 //! [`format`](mod@format) reads and writes packages and knows nothing else. `mapping` says what a package is as an envelope. `intake` and `handover` are the
 //! two ways; `ledger` remembers which document is which envelope. The doors are `folder`, [`hub::client`] and [`hub::server`].
 
-use std::path::Path;
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters_sdk::disk;
 use adapters_sdk::{
     Absence, Adapter, AdapterError, AdapterKind, ConfigFault, Delivery, Door, Health, Outcome, PrepareContext,
     Prepared, Room, Scope,
 };
+use adapters_sdk::{disk, forget};
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use gateway_model::Reason;
@@ -113,7 +113,9 @@ struct Edxml {
     ledger: Ledger,
     way: Way,
     refused: Refused,
-    quarantine: PathBuf,
+    quarantine: Quarantine,
+    /// How long what was refused and what was sent is kept.
+    set_aside_for: Duration,
 }
 
 /// Its door.
@@ -138,25 +140,42 @@ impl Edxml {
         });
         let door = watch::Sender::new(None);
         let refused = Refused { handover: handover.clone(), intake: intake.clone(), door };
+        let quarantine = Quarantine::open(&config.path, ledger.working())?;
+        let aside = quarantine.clone();
         let way = match config.door {
             DoorConfig::Folder { poll_interval } => {
-                Way::Folder(Box::new(DropFolder::open(&config.path, poll_interval, intake, handover)?))
+                Way::Folder(Box::new(DropFolder::open(&config.path, poll_interval, intake, handover, aside)?))
             }
             DoorConfig::HubClient { client, secret, outbound } => {
-                let quarantine = Quarantine::open(&config.path, ledger.working())?;
                 let calls = Calls {
                     secret: read_secret(&secret)?,
                     time_max: outbound.bounds.total_time_max,
                     outbound: outbound.open()?,
                 };
-                Way::HubClient(Box::new(HubClient::new(client, calls, intake, handover, quarantine)))
+                Way::HubClient(Box::new(HubClient::new(client, calls, intake, handover, aside)))
             }
             DoorConfig::HubServer { server, secret } => {
                 let secret = read_secret(&secret)?;
-                Way::HubServer(Arc::new(HubServer::open(server, intake, handover, room, secret, &config.path)?))
+                let server = HubServer::open(server, intake, handover, room, secret, &config.path, aside)?;
+                Way::HubServer(Arc::new(server))
             }
         };
-        Ok(Self { ledger, way, refused, quarantine: quarantine::folder(&config.path) })
+        Ok(Self { ledger, way, refused, quarantine, set_aside_for: config.set_aside_for })
+    }
+
+    /// Removes what is too old to matter, for as long as this is polled.
+    async fn forget(&self) -> Infallible {
+        let aside = async {
+            match &self.way {
+                // What was refused of a folder may be the only copy: it is its sender's to remove. A hub, or a system that called, has its own.
+                Way::Folder(folder) => forget::daily(vec![folder.sent()], self.set_aside_for).await,
+                Way::HubClient(_) | Way::HubServer(_) => self.quarantine.forget(self.set_aside_for).await,
+            }
+        };
+        tokio::select! {
+            never = self.ledger.forget() => never,
+            never = aside => never,
+        }
     }
 }
 
@@ -178,7 +197,7 @@ impl Adapter for Edxml {
     }
 
     fn quarantine(&self) -> Option<PathBuf> {
-        Some(self.quarantine.clone())
+        Some(self.quarantine.folder().to_owned())
     }
 
     async fn check(&self) -> Health {
@@ -248,7 +267,7 @@ impl Adapter for Edxml {
         self.refused.door.send_replace(Some(door.clone()));
         let served = tokio::select! {
             served = served => served,
-            never = self.ledger.forget() => match never {},
+            never = self.forget() => match never {},
         };
         self.refused.door.send_replace(None);
         served

@@ -6,6 +6,7 @@
 //! outgoing = "outgoing"             # sub-folder watched for submissions; absent: only deliveries
 //! poll_interval = "2s"              # how often it is looked at
 //! expires_in = "30d"                # life of an envelope made from plain files
+//! set_aside_for = "180d"            # how long sent/ is kept; what was refused stays until somebody takes it away
 //! [seal]                            # the agency's key for plain files; absent: only ready-made *.lt files are taken
 //! certificate = "agency.pem"
 //! key = "agency.key"                # or a token: see `adapters_sdk::seal::config`
@@ -27,6 +28,9 @@ const POLL_INTERVAL_MIN: Duration = Duration::from_millis(100);
 const POLL_INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 const EXPIRES_IN: Duration = Duration::from_secs(30 * 86_400);
 const EXPIRES_IN_MIN: Duration = Duration::from_secs(3_600);
+const SET_ASIDE_FOR: Duration = Duration::from_secs(180 * 86_400);
+const SET_ASIDE_FOR_MIN: Duration = Duration::from_secs(86_400);
+const SET_ASIDE_FOR_MAX: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// A checked configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,6 +50,8 @@ pub struct Outgoing {
     pub poll_interval: Duration,
     /// Life of an envelope made from plain files.
     pub expires_in: Duration,
+    /// How long what was sent is kept.
+    pub set_aside_for: Duration,
     /// The agency's certificate and key.
     pub seal: Option<SealConfig>,
     /// The sender of plain files that do not say: the one agency served, where there is exactly one.
@@ -64,12 +70,13 @@ impl Config {
         let folder = settings.text("outgoing");
         let poll_interval = settings.span("poll_interval", POLL_INTERVAL, POLL_INTERVAL_MIN, POLL_INTERVAL_MAX);
         let expires_in = settings.span("expires_in", EXPIRES_IN, EXPIRES_IN_MIN, limits::ENVELOPE_LIFE_MAX);
+        let set_aside_for = settings.span("set_aside_for", SET_ASIDE_FOR, SET_ASIDE_FOR_MIN, SET_ASIDE_FOR_MAX);
         let seal = settings.table("seal", |seal| SealConfig::read(seal, &context.base));
         check_outgoing(&mut settings, folder, seal.is_some(), context);
         let from = if let [agency] = context.agencies.as_slice() { Some(agency.clone()) } else { None };
-        let outgoing = match (folder, poll_interval, expires_in) {
-            (Some(folder), Some(poll_interval), Some(expires_in)) => {
-                Some(Outgoing { folder: folder.to_owned(), poll_interval, expires_in, seal, from })
+        let outgoing = match (folder, poll_interval, expires_in, set_aside_for) {
+            (Some(folder), Some(poll_interval), Some(expires_in), Some(set_aside_for)) => {
+                Some(Outgoing { folder: folder.to_owned(), poll_interval, expires_in, set_aside_for, seal, from })
             }
             _ => None,
         };
@@ -121,6 +128,7 @@ mod tests {
         assert_eq!(config.path, Path::new("/etc/lienthong/in"));
         let outgoing = config.outgoing.unwrap();
         assert_eq!((outgoing.poll_interval, outgoing.expires_in), (POLL_INTERVAL, EXPIRES_IN));
+        assert_eq!(outgoing.set_aside_for, SET_ASIDE_FOR);
         assert_eq!(outgoing.from.unwrap().as_str(), "so-tnmt");
         assert_eq!(read("path = \"/srv/in\"", None).unwrap().path, Path::new("/srv/in"));
     }

@@ -8,16 +8,19 @@
 //! 2. parts are uploaded, the envelope submitted;
 //! 3. accepted: the drop moves to `sent/` with its receipt; refused: to `refused/` with the reason; busy: it stays and is tried again.
 //!
-//! A move is written down under `.lienthong/moving` before it begins and finished after a crash.
+//! A move is written down under `.lienthong/moving` before it begins and finished after a crash. What was sent is removed when it has lain
+//! in `sent/` for `set_aside_for`; what was refused is nobody's to remove but its sender's.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters_sdk::forget;
 use adapters_sdk::seal::config::SealConfig;
 use adapters_sdk::{AdapterError, Door, NewPart, Submitted};
 use gateway_model::{Digest, Refusal, Timestamp};
+use tokio::time::Instant;
 
 use crate::config::Outgoing;
 use crate::layout::Layout;
@@ -49,6 +52,9 @@ pub(crate) struct Outbox {
     /// The gateway is busy: no submissions before then.
     paused_until: Option<Timestamp>,
     pauses: u32,
+    set_aside_for: Duration,
+    /// When what was sent long ago was last removed.
+    swept: Option<Instant>,
 }
 
 struct Seen {
@@ -76,6 +82,8 @@ impl Outbox {
             layout: layout.clone(),
             folder,
             poll_interval: outgoing.poll_interval,
+            set_aside_for: outgoing.set_aside_for,
+            swept: None,
             preparation: Arc::new(preparation),
             seen: HashMap::new(),
             paused_until: None,
@@ -109,11 +117,26 @@ impl Outbox {
             item::scan(&folder)
         })
         .await??;
+        self.sweep().await?;
         for item in self.unchanged(items) {
             if self.paused_until.is_some_and(|until| door.now() < until) {
                 break;
             }
             self.take_or_leave(item, door).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes once a day what was sent long ago. Between two looks nothing is being moved, and every move that had begun is finished.
+    async fn sweep(&mut self) -> Result<(), AdapterError> {
+        if self.swept.is_some_and(|at| at.elapsed() < forget::EVERY) {
+            return Ok(());
+        }
+        self.swept = Some(Instant::now());
+        let (layout, older_than) = (self.layout.clone(), self.set_aside_for);
+        let swept = disk::run(move || forget::set_aside(&layout.sent, settle::RECEIPT, older_than));
+        if let Err(fault) = swept.await? {
+            tracing::warn!(%fault, "what was sent long ago cannot be removed now");
         }
         Ok(())
     }

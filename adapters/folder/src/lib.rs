@@ -6,7 +6,7 @@
 //! ```text
 //! <path>/incoming/<delivery id>/   what came: appears whole or not at all; may be moved away or deleted when it has been read
 //! <path>/<outgoing>/               what is to go: NAME.lt, or NAME.toml with its files; the describing file comes last
-//! <path>/sent/<NAME-…>/            what was accepted, with its receipt
+//! <path>/sent/<NAME-…>/            what was accepted, with its receipt; kept for `set_aside_for`
 //! <path>/refused/<NAME-…>/         what was not, with the reason in Vietnamese and English
 //! <path>/.lienthong/               the adapter's own: work at hand, what was taken, seals made and moves begun
 //! ```
@@ -197,6 +197,7 @@ mod tests {
             folder: "outgoing".into(),
             poll_interval: std::time::Duration::from_secs(3_600),
             expires_in: std::time::Duration::from_secs(3_600),
+            set_aside_for: std::time::Duration::from_secs(86_400),
             seal: None,
             from: None,
         };

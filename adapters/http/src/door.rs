@@ -2,13 +2,14 @@
 //!
 //! A request has an idempotency key (the header `idempotency-key`, or the id it gives its envelope), which stands for one envelope id. The
 //! envelope is sealed once and kept before it is submitted; a repeat submits the same bytes and gets the same answer. The same key with
-//! another request is refused.
+//! another request is refused. What is refused for good is recorded for the operator, without what it said.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use adapters_sdk::outbound::{Outbound, OutboundError, Request};
+use adapters_sdk::quarantine::RefusedCall;
 use adapters_sdk::seal::Sealer;
 use adapters_sdk::seal::written::{Given, wrong};
 use adapters_sdk::{AdapterError, Door, NewPart};
@@ -17,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use gateway_model::envelope::{Part, SignatureRole};
 use gateway_model::id::EnvelopeId;
-use gateway_model::{Digest, Reason, Refusal, limits};
+use gateway_model::{Digest, Reason, Refusal, Timestamp, limits};
 use http::Method;
 use prost::Message;
 use proto::v1;
@@ -99,6 +100,22 @@ impl Inward {
                 }
                 Err(refusal)
             }
+        }
+    }
+
+    /// Records a request that was refused for good, by the digest of its body. One that may be repeated is not over yet.
+    pub(crate) async fn set_aside(&self, body: &Bytes, refusal: &Refusal, now: Timestamp) {
+        if refusal.reason.is_retryable() {
+            return;
+        }
+        let sha256 = Digest::of(body);
+        tracing::warn!(reason = %refusal.reason, %sha256, "a request was refused");
+        let (ledger, body, refusal) = (self.ledger.clone(), body.clone(), refusal.clone());
+        let kept = disk::run(move || {
+            ledger.refuse(RefusedCall { call: "POST /v1/envelopes", body: &body, refusal: &refusal, at: now })
+        });
+        if let Err(fault) | Ok(Err(fault)) = kept.await {
+            tracing::error!(%fault, "a refusal cannot be recorded");
         }
     }
 

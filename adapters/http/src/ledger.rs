@@ -1,4 +1,5 @@
-//! What came in, by envelope id: the sealed bytes before they are submitted, and the answer after. A file each, whole or not at all.
+//! What came in, by envelope id: the sealed bytes before they are submitted, and the answer after. A file each, whole or not at all. What was
+//! refused for good has a record of its own, for the operator: the reason, and nothing of what was said.
 //!
 //! The same idempotency key makes the same envelope id; the bytes sealed first are the bytes submitted at every repeat, after a crash too.
 
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adapters_sdk::AdapterError;
+use adapters_sdk::quarantine::{Keep, RefusedCall};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gateway_model::id::EnvelopeId;
@@ -16,15 +18,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk;
 
-/// How long an answer is kept.
+/// How long an answer, or the record of a refusal, is kept.
 const RETENTION: Duration = Duration::from_secs(90 * 86_400);
 const ENTRY_BYTES_MAX: u64 =
     4 * (limits::ENVELOPE_BYTES_MAX + limits::SIGNATURES_MAX * limits::SIGNATURE_BYTES_MAX) as u64;
 
-/// The folder.
+/// The folders.
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     folder: PathBuf,
+    refused: PathBuf,
 }
 
 /// One envelope that came in.
@@ -52,16 +55,27 @@ impl Entry {
 }
 
 impl Ledger {
-    /// Opens the folder.
+    /// Opens the folders.
     pub(crate) fn open(state: &Path) -> Result<Self, AdapterError> {
-        let folder = state.join("accepted");
+        let (folder, refused) = (state.join("accepted"), state.join("quarantine"));
         disk::make_folder(&folder)?;
-        Ok(Self { folder })
+        disk::make_folder(&refused)?;
+        Ok(Self { folder, refused })
+    }
+
+    /// Where refusals are recorded.
+    pub(crate) fn refused(&self) -> &Path {
+        &self.refused
+    }
+
+    /// Records a refusal; durable when this returns.
+    pub(crate) fn refuse(&self, call: RefusedCall<'_>) -> Result<(), AdapterError> {
+        call.keep(&self.refused, Keep::DigestAlone).map(drop)
     }
 
     /// Forgets what is older than the retention, for as long as this is polled.
     pub(crate) async fn forget_old(&self) -> Infallible {
-        adapters_sdk::forget::daily(vec![self.folder.clone()], RETENTION).await
+        adapters_sdk::forget::daily(vec![self.folder.clone(), self.refused.clone()], RETENTION).await
     }
 
     /// The entry of an envelope.

@@ -4,6 +4,7 @@
 //! (`door`): a system without a signature of its own posts JSON, and the adapter seals for its agency. Calls go only where `[outbound]`
 //! says. The routes are described in [`OPENAPI`].
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -213,6 +214,10 @@ impl Adapter for Http {
             Some(hook) => hook.check().await,
             None => Health::Up,
         }
+    }
+
+    fn quarantine(&self) -> Option<PathBuf> {
+        self.ledger.as_ref().map(|ledger| ledger.refused().to_owned())
     }
 
     async fn receive(&self, door: Arc<dyn Door>) -> Result<(), AdapterError> {

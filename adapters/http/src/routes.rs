@@ -84,17 +84,22 @@ async fn send(State(front): State<Arc<Front>>, headers: HeaderMap, body: Body) -
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(fault)) if fault.is::<http_body_util::LengthLimitError>() => {
             let refusal = Refusal::new(Reason::RequestMalformed).at("body").saw("more than 16 MiB");
+            // Nobody has all of it: what it is told apart by is that it was too large.
+            inward.set_aside(&Bytes::new(), &refusal, crate::now()).await;
             return problem::with_status(StatusCode::PAYLOAD_TOO_LARGE, &refusal);
         }
         Ok(Err(_)) | Err(_) => return problem::answer(&Refusal::new(Reason::DeadlineExceeded).at("body")),
     };
     let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::trim);
-    match inward.take(key, body).await {
+    match inward.take(key, body.clone()).await {
         Ok(Accepted { answer, is_repeat }) => {
             let status = if is_repeat { StatusCode::OK } else { StatusCode::CREATED };
             problem::json_answer(status, &answer, "application/json")
         }
-        Err(refusal) => problem::answer(&refusal),
+        Err(refusal) => {
+            inward.set_aside(&body, &refusal, crate::now()).await;
+            problem::answer(&refusal)
+        }
     }
 }
 

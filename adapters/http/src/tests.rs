@@ -419,3 +419,5 @@ fn checking_tells_every_file_that_cannot_be_used_and_touches_nothing() {
     let prepared = HttpKind.prepare(&table.parse().unwrap(), &context(whole.path())).map_err(drop).unwrap();
     assert!(prepared.check().is_empty());
 }
+
+mod refused;

@@ -15,7 +15,7 @@
 //! province = "99"                        # the land system's own numbers, where an envelope does not say
 //! district = "30"
 //! commune = "01"
-//! already_exists = ["already exists", "đã tồn tại"]   # texts by which the system says that it has the file already
+//! already_exists = ["already exists", "đã tồn tại"]   # both roles: texts by which the other side says that it has this already
 //! retry_codes = ["401", "403", "408", "429", "500", "502", "503", "504"]   # its codes of failures that are no file's fault
 //!
 //! # role = "to-one-stop"
@@ -118,6 +118,8 @@ pub struct ToOneStop {
     pub url_code: PathBuf,
     /// How result files reach the desk.
     pub results: Results,
+    /// Texts that mean "I have it already".
+    pub already_exists: Vec<String>,
 }
 
 /// How result files reach the desk.
@@ -223,12 +225,15 @@ fn read_to_land_system(settings: &mut Settings<'_>, context: &PrepareContext) ->
         commune: text(settings, "commune"),
         is_provincial: false,
     };
-    let already_exists = read_texts(settings, "already_exists", &["already exists", "đã tồn tại"]);
+    let already_exists = read_already_exists(settings);
     let retry_codes = read_texts(settings, "retry_codes", &RETRY_CODES);
     let authorization = settings.text("authorization").map(|path| context.base.join(path));
-    let already_exists =
-        already_exists?.into_iter().map(|text| text.nfc().collect::<String>().to_lowercase()).collect();
-    Some(ToLandSystem { authorization, place, already_exists, retry_codes: retry_codes? })
+    Some(ToLandSystem { authorization, place, already_exists: already_exists?, retry_codes: retry_codes? })
+}
+
+fn read_already_exists(settings: &mut Settings<'_>) -> Option<Vec<String>> {
+    let texts = read_texts(settings, "already_exists", &["already exists", "đã tồn tại"])?;
+    Some(texts.into_iter().map(|text| text.nfc().collect::<String>().to_lowercase()).collect())
 }
 
 fn read_to_one_stop(settings: &mut Settings<'_>, context: &PrepareContext) -> Option<ToOneStop> {
@@ -254,7 +259,13 @@ fn read_to_one_stop(settings: &mut Settings<'_>, context: &PrepareContext) -> Op
             None
         }
     };
-    Some(ToOneStop { land_office: land_office?, url_code: url_code?, results: results? })
+    let already_exists = read_already_exists(settings);
+    Some(ToOneStop {
+        land_office: land_office?,
+        url_code: url_code?,
+        results: results?,
+        already_exists: already_exists?,
+    })
 }
 
 fn read_url(settings: &mut Settings<'_>, key: &'static str) -> Option<String> {
@@ -317,6 +328,7 @@ mod tests {
         let Role::ToOneStop(role) = config.unwrap().role else { panic!("the role is the desk's") };
         let life = Duration::from_secs(2 * 86_400);
         assert_eq!(role.results, Results::Link { public_url: "http://10.1.1.2:8201".into(), life });
+        assert_eq!(role.already_exists, ["already exists", "đã tồn tại"]);
     }
 
     #[test]

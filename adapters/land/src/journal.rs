@@ -5,6 +5,8 @@
 //! anew (whole, then renamed). A line that power loss cut off at the end was never answered and is dropped; any other line that does not
 //! have its sum is damage, and the adapter does not start on it. A line that could not be written, because the disk was full, is cut off
 //! before the next one. After a failed sync nothing more is written: only a restart helps.
+//!
+//! What is about to be handed over is noted as asked; once it is settled, that note is forgotten.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -47,6 +49,15 @@ pub(crate) struct Case {
     pub stage: Stage,
     /// Seconds since 1970 when this was written.
     pub at: i64,
+}
+
+/// Whether something is asked for the first time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    /// It is.
+    First,
+    /// It was asked before, and may have been done.
+    Again,
 }
 
 /// How far a file is.
@@ -112,10 +123,7 @@ impl Journal {
         }
         let path = folder.join("journal.log");
         let (mut cases, mut settled) = (HashMap::new(), HashMap::new());
-        let read = read_lines(&path, |record| match record {
-            Record::Case(case) => drop(cases.insert(case.file_code.clone(), case)),
-            Record::Settled { id, at } => drop(settled.insert(id, at)),
-        })?;
+        let read = read_lines(&path, |record| record.enter(&mut cases, &mut settled))?;
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(disk::at(&path))?;
         file.set_len(read.bytes).and_then(|()| file.sync_all()).map_err(disk::at(&path))?;
         disk::sync_folder(folder)?;
@@ -152,6 +160,15 @@ impl Journal {
     /// Whether `id` was handed over already.
     pub(crate) fn is_settled(&self, id: &str) -> bool {
         self.book().settled.contains_key(id)
+    }
+
+    /// Notes that the other side is about to be asked to take `id`; durable when this returns. Whether it was asked before.
+    pub(crate) async fn ask(&self, id: &str, at: Timestamp) -> Result<Asked, AdapterError> {
+        let asked = asked(id);
+        if self.is_settled(&asked) {
+            return Ok(Asked::Again);
+        }
+        self.settle(asked, at).await.map(|()| Asked::First)
     }
 
     /// How many files are remembered.
@@ -194,10 +211,7 @@ impl Book {
         self.soundness = Soundness::Sound;
         self.lines += 1;
         self.bytes += line.len() as u64;
-        match record {
-            Record::Case(case) => drop(self.cases.insert(case.file_code.clone(), case)),
-            Record::Settled { id, at } => drop(self.settled.insert(id, at)),
-        }
+        record.enter(&mut self.cases, &mut self.settled);
         // The record is there whatever becomes of this.
         if let Err(fault) = self.compact_if_due() {
             tracing::warn!(%fault, "the journal cannot be written anew now");
@@ -283,6 +297,17 @@ impl Book {
 }
 
 impl Record {
+    /// Puts it into the place of what it replaces.
+    fn enter(self, cases: &mut HashMap<String, Case>, settled: &mut HashMap<String, i64>) {
+        match self {
+            Self::Case(case) => drop(cases.insert(case.file_code.clone(), case)),
+            Self::Settled { id, at } => {
+                settled.remove(&asked(&id));
+                settled.insert(id, at);
+            }
+        }
+    }
+
     /// When it was made.
     fn at(&self) -> Timestamp {
         Timestamp::from_seconds(match self {
@@ -290,6 +315,11 @@ impl Record {
             Self::Settled { at, .. } => *at,
         })
     }
+}
+
+/// The name under which it is noted that `id` was asked.
+fn asked(id: &str) -> String {
+    format!("asked:{id}")
 }
 
 fn line(record: &Record) -> Result<Vec<u8>, AdapterError> {

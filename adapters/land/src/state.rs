@@ -8,18 +8,17 @@
 //! <state>/results/        files that are served by link
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adapters_sdk::noes::Noes;
 use adapters_sdk::outbound::Outbound;
+use adapters_sdk::quarantine::{Keep, RefusedCall};
 use adapters_sdk::seal::Sealer;
 use adapters_sdk::{AdapterError, ConfigFault, Door};
 use gateway_model::id::AgencyId;
-use gateway_model::language::Language;
-use gateway_model::{Digest, Refusal, Timestamp};
-use serde_json::json;
+use gateway_model::{Refusal, Timestamp};
 use tokio::sync::watch;
 
 use crate::code::{SharedCode, read_code};
@@ -27,9 +26,6 @@ use crate::config::Config;
 use crate::disk;
 use crate::journal::Journal;
 use crate::turn::Turns;
-
-/// Calls kept in quarantine; what comes beyond is answered and logged, but not kept.
-const QUARANTINE_MAX: usize = 1_000;
 
 /// The adapter's own things.
 pub(crate) struct State {
@@ -112,44 +108,20 @@ impl State {
         self.folder.join("quarantine")
     }
 
-    /// Keeps a call that could not be taken on, where a person finds it. The same call is kept once.
+    /// Keeps a call that could not be taken on, where a person finds it. The same call is kept once; what there is no room for is answered and
+    /// logged, but not kept.
     pub(crate) async fn quarantine(&self, call: &'static str, body: &[u8], refusal: &Refusal, now: Timestamp) {
         let folder = self.quarantined();
         let (body, refusal) = (body.to_vec(), refusal.clone());
-        let kept = disk::run(move || keep(&folder, call, &body, &refusal, now)).await;
+        let kept =
+            disk::run(move || RefusedCall { call, body: &body, refusal: &refusal, at: now }.keep(&folder, Keep::Whole))
+                .await;
         match kept.and_then(|kept| kept) {
             Ok(Some(digest)) => tracing::warn!(call, %digest, "a call could not be taken on and is in quarantine"),
-            Ok(None) => tracing::error!(call, max = QUARANTINE_MAX, "the quarantine is full: look at it"),
+            Ok(None) => tracing::error!(call, "the quarantine is full: look at it"),
             Err(fault) => tracing::error!(call, %fault, "a call could not be taken on, nor put into quarantine"),
         }
     }
-}
-
-fn keep(
-    folder: &Path,
-    call: &str,
-    body: &[u8],
-    refusal: &Refusal,
-    now: Timestamp,
-) -> Result<Option<Digest>, AdapterError> {
-    let digest = Digest::of_pieces(&[call.as_bytes(), b"\0", refusal.reason.code().as_bytes(), b"\0", body]);
-    let path = folder.join(format!("{digest}.json"));
-    if path.exists() {
-        return Ok(Some(digest));
-    }
-    if std::fs::read_dir(folder).map_err(disk::at(folder))?.count() >= QUARANTINE_MAX {
-        return Ok(None);
-    }
-    let kept = json!({
-        "call": call,
-        "received_at": now.to_string(),
-        "reason": refusal.reason.code(),
-        "vi": refusal.in_words(Language::Vi),
-        "en": refusal.in_words(Language::En),
-        "body": String::from_utf8_lossy(body),
-    });
-    disk::replace(&path, format!("{kept:#}\n").as_bytes())?;
-    Ok(Some(digest))
 }
 
 /// What keeps the files that the configuration names from being used.

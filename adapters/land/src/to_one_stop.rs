@@ -10,6 +10,7 @@ use axum::Router;
 use crate::code::read_code;
 use crate::config::{Results, ToOneStop};
 use crate::state::State;
+use crate::vocabulary;
 
 mod deliver;
 mod desk;
@@ -35,6 +36,11 @@ impl ToDesk {
             Results::Link { public_url, life } => Some(Links::open(&state.results(), public_url, *life)?),
         };
         Ok(Self { state, role, url_code, links })
+    }
+
+    /// Whether the desk's words mean that it has a callback already.
+    fn has_it(&self, message: &str) -> bool {
+        vocabulary::says_already_there(&self.role.already_exists, message)
     }
 
     /// Hands a delivery to the desk.

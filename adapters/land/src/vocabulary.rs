@@ -13,6 +13,7 @@ mod calls;
 mod lenient;
 mod moment;
 
+pub(crate) use answer::says_already_there;
 pub use answer::{Answer, CallbackAnswer, Status};
 pub use callbacks::{
     Callback, CallbackName, ChuyenHoSo, GuiKetQuaThue, KetThucHoSo, NhanBoSungHoSo, TepKetQua, ThongBaoThue,

@@ -1,12 +1,14 @@
 //! What an adapter could not take in, as operators see it: a name, a reason code, a line of words. Each adapter keeps it in a folder of its own.
 //!
 //! Three ways of keeping are known: a file beside `<name>.reason.txt`, a folder with a `reason.txt`, and a `<name>.json` with a `reason`. The first line
-//! of a reason is its code.
+//! of a reason is its code. The third is written here too: [`RefusedCall::keep`].
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use gateway_model::Timestamp;
+use gateway_model::language::Language;
+use gateway_model::{Digest, Refusal, Timestamp};
+use serde_json::json;
 
 use crate::{AdapterError, disk};
 
@@ -15,6 +17,89 @@ const LOOKED_AT_MAX: usize = 10_000;
 /// Bytes read of one reason.
 const REASON_BYTES_MAX: u64 = 256 * 1024;
 const DETAIL_CHARS_MAX: usize = 256;
+
+/// Calls of a folder that are kept.
+const CALLS_MAX: usize = 1_000;
+
+/// A call that was refused for good.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedCall<'a> {
+    /// Its name.
+    pub call: &'a str,
+    /// What it said.
+    pub body: &'a [u8],
+    /// Why.
+    pub refusal: &'a Refusal,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// How much is kept of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keep {
+    /// Its body too, for a person to work with. What is there never makes room for another one.
+    Whole,
+    /// That it was refused, and the digest by which whoever made the call finds it again: its body is nobody else's to read. The oldest makes
+    /// room for the newest.
+    DigestAlone,
+}
+
+impl RefusedCall<'_> {
+    /// Keeps the call as one file of `folder`, at most 1000 of them; durable when this returns. The same call with the same reason is kept once.
+    /// The digest that names it; `None` when there is no room.
+    ///
+    /// # Errors
+    /// The folder's, or the file's.
+    pub fn keep(&self, folder: &Path, keep: Keep) -> Result<Option<Digest>, AdapterError> {
+        self.keep_within(folder, keep, CALLS_MAX)
+    }
+
+    fn keep_within(&self, folder: &Path, keep: Keep, calls_max: usize) -> Result<Option<Digest>, AdapterError> {
+        let reason = self.refusal.reason.code();
+        let digest = Digest::of_pieces(&[self.call.as_bytes(), b"\0", reason.as_bytes(), b"\0", self.body]);
+        let path = folder.join(format!("{digest}.json"));
+        if path.exists() {
+            return Ok(Some(digest));
+        }
+        if !make_room(folder, keep, calls_max)? {
+            return Ok(None);
+        }
+        let mut kept = json!({
+            "call": self.call,
+            "received_at": self.at.to_string(),
+            "reason": reason,
+            "vi": self.refusal.in_words(Language::Vi),
+            "en": self.refusal.in_words(Language::En),
+        });
+        match keep {
+            Keep::Whole => kept["body"] = String::from_utf8_lossy(self.body).into(),
+            Keep::DigestAlone => kept["sha256"] = Digest::of(self.body).to_string().into(),
+        }
+        disk::write_whole(folder, &path, format!("{kept:#}\n").as_bytes())?;
+        Ok(Some(digest))
+    }
+}
+
+/// Whether there is room for one more.
+fn make_room(folder: &Path, keep: Keep, calls_max: usize) -> Result<bool, AdapterError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(disk::at(folder))? {
+        let entry = entry.map_err(disk::at(folder))?;
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        files.push((changed.unwrap_or(SystemTime::UNIX_EPOCH), entry.path()));
+    }
+    if files.len() < calls_max {
+        return Ok(true);
+    }
+    if keep == Keep::Whole {
+        return Ok(false);
+    }
+    files.sort();
+    for (_, oldest) in files.iter().take(files.len() + 1 - calls_max) {
+        crate::forget::remove(oldest)?;
+    }
+    Ok(true)
+}
 
 /// One thing that was not taken in. Nothing of its content.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,7 +172,46 @@ fn read(at: SystemTime, name: String, path: &Path) -> Quarantined {
 
 #[cfg(test)]
 mod tests {
+    use gateway_model::Reason;
+
     use super::*;
+
+    fn refused<'a>(body: &'a [u8], refusal: &'a Refusal) -> RefusedCall<'a> {
+        RefusedCall { call: "tiepnhan", body, refusal, at: Timestamp::from_seconds(1_795_000_000) }
+    }
+
+    #[tokio::test]
+    async fn a_refused_call_is_kept_once_with_its_body_or_without_and_is_seen_with_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = Refusal::new(Reason::RecipientUnknown).at("to");
+        for (keep, is_there) in [(Keep::Whole, true), (Keep::DigestAlone, false)] {
+            let place = folder.path().join(format!("{keep:?}"));
+            disk::make_folder(&place).unwrap();
+            let call = refused(b"099000000001", &refusal);
+            let digests = [call.keep(&place, keep).unwrap(), call.keep(&place, keep).unwrap()];
+            assert_eq!(digests[0], digests[1]);
+            let (count, seen) = look(place.clone(), 10).await.unwrap();
+            assert_eq!((count, seen[0].reason.as_str()), (1, "RECIPIENT_UNKNOWN"));
+            assert_eq!(seen[0].detail, refusal.in_words(Language::Vi).chars().take(256).collect::<String>());
+            let text = std::fs::read_to_string(place.join(format!("{}.json", digests[0].unwrap()))).unwrap();
+            assert_eq!(text.contains("099000000001"), is_there, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_full_folder_takes_no_more_bodies_and_gives_up_its_oldest_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = Refusal::new(Reason::RecipientUnknown);
+        let keep = |body: &[u8], keep| refused(body, &refusal).keep_within(folder.path(), keep, 2).unwrap();
+        let kept = [b"1", b"2"].map(|body| keep(body, Keep::Whole).unwrap());
+        let place = |digest: Digest| folder.path().join(format!("{digest}.json"));
+        let file = std::fs::File::options().append(true).open(place(kept[1])).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(keep(b"3", Keep::Whole), None);
+        assert_eq!(keep(b"1", Keep::Whole), Some(kept[0]), "what is there is there");
+        let newest = keep(b"3", Keep::DigestAlone).unwrap();
+        assert_eq!([newest, kept[0], kept[1]].map(|digest| place(digest).exists()), [true, true, false]);
+    }
 
     #[tokio::test]
     async fn each_way_of_keeping_is_seen_with_its_reason_and_the_count_is_whole() {

@@ -29,6 +29,8 @@ pub enum DeskFault {
     LosesAnswer,
     /// A proxy shows its page instead.
     Page,
+    /// It says no, because it has the callback already.
+    SaysAlreadyExists,
 }
 
 /// A callback as the desk took it.
@@ -263,6 +265,9 @@ async fn called_back(
     let fault = desk.next_fault();
     match fault {
         Some(DeskFault::SaysNo) => return web::json(StatusCode::OK, &said(0, "Không nhận")),
+        Some(DeskFault::SaysAlreadyExists) => {
+            return web::json(StatusCode::OK, &said(0, "Thông tin này đã tồn tại"));
+        }
         Some(DeskFault::Fails) => return web::json(StatusCode::INTERNAL_SERVER_ERROR, &said(0, "")),
         Some(DeskFault::Page) => return web::page(),
         Some(DeskFault::LosesAnswer) | None => {}

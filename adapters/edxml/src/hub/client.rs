@@ -2,7 +2,8 @@
 //!
 //! What comes in is polled by `poll`. Out: one package a recipient, because a hub routes by `To`. The hub
 //! cannot be asked about a single call, so before a package goes out it is seen how many like it the hub has; after a lost answer that tells
-//! whether it arrived.
+//! whether it arrived. A hub that has no such list, or one too long to be read, cannot tell: then the package is sent, and after a lost answer
+//! sent again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use gateway_model::id::DeliveryId;
 use gateway_model::{Digest, Reason, Timestamp};
 use http::{HeaderValue, Method, Uri, header};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::{Answer, Parameters, SERVICE, SentItem};
 use crate::format::keep_recipient;
@@ -34,6 +36,9 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// How often a hub that says no is asked.
 const NOES_MAX: u32 = 5;
+
+/// A list that was too long is not asked for again before: each time it costs as much as is read of it.
+const LIST_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// How a hub is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,6 +74,8 @@ pub(crate) struct HubClient {
     passed_over: PassedOver,
     /// How often the hub has said no to a package.
     noes: Noes,
+    /// The list of what was sent is too long; until then it is not asked for.
+    list_paused: Mutex<Option<Instant>>,
 }
 
 /// Why a call led to nothing.
@@ -101,8 +108,9 @@ impl HubClient {
         handover: Arc<Handover>,
         quarantine: Quarantine,
     ) -> Self {
-        let (trouble, passed_over) = (Mutex::default(), PassedOver::default());
-        Self { config, calls, intake, handover, quarantine, trouble, passed_over, noes: Noes::default() }
+        let (trouble, passed_over, noes) = (Mutex::default(), PassedOver::default(), Noes::default());
+        let list_paused = Mutex::default();
+        Self { config, calls, intake, handover, quarantine, trouble, passed_over, noes, list_paused }
     }
 
     /// Sends the package of a delivery, unless the hub has it.
@@ -133,25 +141,22 @@ impl HubClient {
                 scope: Scope::Delivery,
             });
         }
-        match before {
-            Some(Settlement::Sending(Some(count))) if !outgoing.is_status => match self.like_it(&outgoing, now).await {
-                Ok(seen) if seen > count => return self.taken(id).await,
-                Ok(_) => {}
+        let seen = match outgoing.is_status {
+            true => None,
+            false => match self.seen(&outgoing, now).await {
+                Ok(seen) => seen,
                 Err(fault) => return Ok(deferred(&fault)),
             },
+        };
+        match (before, seen) {
+            (Some(Settlement::Sending(Some(count))), Some(seen)) if seen > count => return self.taken(id).await,
+            (Some(Settlement::Sending(Some(_))), Some(_)) => {}
+            (Some(Settlement::Sending(Some(_))), None) => {
+                tracing::warn!(delivery_id = %id, "the hub cannot tell whether a package arrived; it is sent again");
+            }
             _ => {
-                let count = match outgoing.is_status {
-                    true => None,
-                    false => match self.like_it(&outgoing, now).await {
-                        Ok(count) => Some(count),
-                        // The hub has no such list: then nobody can tell.
-                        Err(CallFault::No { code, .. }) if !is_passing(&code) => None,
-                        Err(CallFault::Answer) => None,
-                        Err(fault) => return Ok(deferred(&fault)),
-                    },
-                };
                 let ledger = self.intake.ledger.clone();
-                disk::run(move || ledger.settle(id, &Settlement::Sending(count))).await??;
+                disk::run(move || ledger.settle(id, &Settlement::Sending(seen))).await??;
             }
         }
         let kind = if outgoing.is_status { "status" } else { "edoc" };
@@ -182,6 +187,25 @@ impl HubClient {
         let ledger = self.intake.ledger.clone();
         disk::run(move || ledger.settle(id, &Settlement::Taken)).await??;
         Ok(Outcome::Taken { receipt: None })
+    }
+
+    /// How many like it the hub has; `None` where it has no such list, or one that is too long: then nobody can tell.
+    async fn seen(&self, outgoing: &Outgoing, now: Timestamp) -> Result<Option<usize>, CallFault> {
+        let paused = || self.list_paused.lock().unwrap_or_else(PoisonError::into_inner);
+        if paused().is_some_and(|until| Instant::now() < until) {
+            return Ok(None);
+        }
+        match self.like_it(outgoing, now).await {
+            Ok(count) => Ok(Some(count)),
+            Err(CallFault::No { code, .. }) if !is_passing(&code) => Ok(None),
+            Err(CallFault::Answer) => Ok(None),
+            Err(CallFault::Outbound(fault @ OutboundError::TooLarge { .. })) => {
+                tracing::warn!(%fault, "the hub's list of what was sent is too long; after a lost answer packages are sent again");
+                *paused() = Some(Instant::now() + LIST_PAUSE);
+                Ok(None)
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     /// How many packages with this DocumentId from this sender to this recipient the hub has.

@@ -25,16 +25,20 @@ use super::Answer;
 use crate::handover::{Handover, Stop};
 use crate::intake::Intake;
 use crate::ledger::Settlement;
+use crate::quarantine::Quarantine;
 use crate::room::Room;
 use adapters_sdk::disk;
 
 mod guard;
 mod multipart;
 mod operations;
+mod seen;
+mod send;
 mod sent;
 
 use guard::Guard;
 use operations::{Answered, Operation};
+use seen::SeenCalls;
 use sent::SentList;
 
 /// Bytes of an answer that are sent at once.
@@ -69,6 +73,7 @@ pub(crate) struct HubServer {
     pub(crate) mailbox: Mailbox,
     guard: Guard,
     sent: SentList,
+    quarantine: Quarantine,
     listener: Listener,
     room: Room,
     shelf: Mutex<BTreeMap<DeliveryId, Shown>>,
@@ -93,6 +98,7 @@ impl HubServer {
         room: Room,
         secret: hmac::Key,
         state: &std::path::Path,
+        quarantine: Quarantine,
     ) -> Result<Self, AdapterError> {
         let listener = Listener::bind(config.address, config.tls.as_ref())?;
         let settings = MailboxSettings {
@@ -101,13 +107,14 @@ impl HubServer {
             ..MailboxSettings::default()
         };
         Ok(Self {
-            guard: Guard::new(secret, config.system_id.clone(), config.clock_skew),
+            guard: Guard::new(secret, config.system_id.clone(), config.clock_skew, SeenCalls::open(state)?),
             sent: SentList::open(state)?,
             mailbox: Mailbox::new(settings),
             shelf: Mutex::default(),
             config,
             intake,
             handover,
+            quarantine,
             listener,
             room,
         })
@@ -153,8 +160,8 @@ impl HubServer {
     }
 
     async fn call(self: &Arc<Self>, request: Request<Body>, door: Arc<dyn Door>) -> Response<Body> {
-        let operation = request.uri().path().rsplit('/').next().and_then(Operation::parse);
-        let Some(operation) = operation else {
+        let path = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let Some(operation) = Operation::parse(&path) else {
             let answer = Answer::fail("UNKNOWN_PATH", "không có dịch vụ này / no such path");
             return respond((StatusCode::NOT_FOUND, answer).into());
         };
@@ -164,10 +171,14 @@ impl HubServer {
         }
         let answered =
             tokio::time::timeout(CALL_TIME_MAX, operations::run(self, operation, request, door.as_ref())).await;
-        respond(answered.unwrap_or_else(|_| {
+        let answered = answered.unwrap_or_else(|_| {
             let answer = Answer::fail("TIMEOUT", "lời gọi kéo dài quá lâu / the call took too long");
             (StatusCode::REQUEST_TIMEOUT, answer).into()
-        }))
+        });
+        if !answered.answer.is_ok() {
+            tracing::warn!(code = %answered.answer.error_code, path, "a call of the system was answered no");
+        }
+        respond(answered)
     }
 
     async fn settlement(&self, id: DeliveryId) -> Result<Option<Settlement>, AdapterError> {

@@ -133,3 +133,37 @@ async fn a_hub_that_cannot_be_asked_what_it_has_gets_nothing_for_the_moment() {
     let held = hub.journal().into_iter().filter(|one| one.document_id == sent.document_id).count();
     assert_eq!(held, 1, "a lost answer is found out by what was seen before");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_whose_list_of_what_was_sent_is_too_long_to_be_read_still_gets_its_papers() {
+    // It was too long from the beginning, or only when the answer had been lost.
+    for lists_short in [0, 1] {
+        let (post, hub, commune, _adapters) = stage().await;
+        let list_bytes_more = 17 * 1024 * 1024;
+        hub.fault(HubFaults { lists_short, list_bytes_more, lost_answers: 1, ..HubFaults::default() });
+        let to_department = Paper { to: vec![code(DEPARTMENT).to_owned()], ..Paper::default() };
+        let sent = commune.send(&to_department).await.unwrap();
+        assert_eq!(post.settled(1).await[0], Outcome::Taken { receipt: None });
+        let held = |id: &str| hub.journal().into_iter().filter(|one| one.document_id == id).count();
+        assert_eq!(held(&sent.document_id), 2, "nobody can tell whether it arrived: it is sent again");
+        let next = commune.send(&to_department).await.unwrap();
+        post.settled(2).await;
+        assert_eq!(held(&next.document_id), 1, "the way out is open");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_from_an_agency_of_somebody_else_is_rejected_with_its_reason_and_nothing_is_accepted() {
+    let (post, hub, _commune, _adapters) = stage().await;
+    let to_commune = Paper { to: vec![code(COMMUNE).to_owned()], ..Paper::default() };
+    for (number, foreign) in [code("h99"), "vxp.saas.03"].into_iter().enumerate() {
+        let package = paper(&to_commune, foreign, "x", "2026/11/20 08:00:00", Dialect::Bare);
+        hub.put(code(COMMUNE), package.into());
+        assert!(hub.wait_until(|held| held.get(number).is_some_and(|one| one.confirmations == ["rejection"])).await);
+    }
+    let quarantine = post.path(DEPARTMENT).join("quarantine");
+    let (_, kept) = adapters_sdk::quarantine::look(quarantine, 10).await.unwrap();
+    let reasons: Vec<&str> = kept.iter().map(|one| one.reason.as_str()).collect();
+    assert_eq!(reasons, ["EDXML_SENDER_FOREIGN", "EDXML_SENDER_FOREIGN"]);
+    assert!(post.envelopes().is_empty());
+}

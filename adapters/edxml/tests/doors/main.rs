@@ -6,3 +6,4 @@ mod folder;
 mod fresh;
 mod server;
 mod stage;
+mod statuses;

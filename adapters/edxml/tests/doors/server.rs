@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use adapters_sdk::Outcome;
+use adapters_simulators::dms::call::HubAccess;
 use adapters_simulators::dms::{Dms, DmsError, DmsFaults, DmsOptions, DmsWay};
 use adapters_simulators::edxml::Dialect;
 use adapters_simulators::edxml::writing::{Paper, paper};
@@ -37,6 +38,10 @@ async fn pair(dialect: Dialect) -> Pair {
 
 fn to_department() -> Paper {
     Paper { to: vec![code(DEPARTMENT).to_owned()], ..Paper::default() }
+}
+
+fn port(access: &HubAccess) -> u16 {
+    access.url.split(':').nth(2).unwrap().split('/').next().unwrap().parse().unwrap()
 }
 
 fn refused(result: Result<impl std::fmt::Debug, DmsError>) -> String {
@@ -165,7 +170,7 @@ async fn a_rejection_is_a_refusal_for_good() {
 async fn a_restart_in_the_middle_loses_nothing_and_doubles_nothing() {
     let post = Post::new();
     let (first, at_commune) = post.open_server(COMMUNE).await;
-    let port = at_commune.url.split(':').nth(2).unwrap().split('/').next().unwrap().parse().unwrap();
+    let port = port(&at_commune);
     let (_second, at_department) = post.open_server(DEPARTMENT).await;
     let commune = Dms::new(DmsOptions::new(code(COMMUNE), DmsWay::Hub(at_commune)));
     let mut department = Dms::new(DmsOptions::new(code(DEPARTMENT), DmsWay::Hub(at_department)));
@@ -204,6 +209,47 @@ async fn every_defect_is_answered_with_its_code_and_nothing_is_submitted() {
     assert_eq!(pair.post.envelopes().len(), 0);
     pair.commune.hand_over(good.into()).await.unwrap();
     assert_eq!(pair.post.envelopes().len(), 1, "what was refused once may come again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_for_good_is_kept_once_for_the_operator_and_what_may_come_again_is_not() {
+    let pair = pair(Dialect::Standard).await;
+    let good = paper(&to_department(), code(COMMUNE), "x", "2026/11/20 08:00:00", Dialect::Standard);
+    let bad = String::from_utf8(good.clone()).unwrap().replace("2026/11/20</", "2026/02/30</");
+    for _ in 0..2 {
+        let told = refused(pair.commune.hand_over(bad.clone().into()).await);
+        assert_eq!(told, "EDXML_DATE_IMPOSSIBLE");
+    }
+    pair.post.refuses(Refusal::new(Reason::RecipientUnknown));
+    assert_eq!(refused(pair.commune.hand_over(good.clone().into()).await), "RECIPIENT_UNKNOWN");
+    pair.post.refuses(Refusal::new(Reason::Overloaded));
+    assert_eq!(refused(pair.commune.hand_over(good.clone().into()).await), "OVERLOADED");
+    let quarantine = pair.post.path(COMMUNE).join("quarantine");
+    let (count, kept) = adapters_sdk::quarantine::look(quarantine.clone(), 10).await.unwrap();
+    let mut seen: Vec<(&str, Vec<u8>)> = Vec::new();
+    for one in &kept {
+        assert!(one.name.starts_with(code(COMMUNE)), "it is called by the agency that sent it: {}", one.name);
+        seen.push((&one.reason, std::fs::read(quarantine.join(format!("{}.edxml", one.name))).unwrap()));
+    }
+    seen.sort();
+    assert_eq!(count, 2);
+    assert_eq!(seen, [("EDXML_DATE_IMPOSSIBLE", bad.into_bytes()), ("RECIPIENT_UNKNOWN", good)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_overheard_is_refused_after_a_restart_too() {
+    let post = Post::new();
+    let (first, at_commune) = post.open_server(COMMUNE).await;
+    let port = port(&at_commune);
+    let commune = Dms::new(DmsOptions::new(code(COMMUNE), DmsWay::Hub(at_commune)));
+    let hub = commune.hub().unwrap();
+    let sign = || hub.sign("getEdoc", &[("from", code(COMMUNE)), ("docId", &"0".repeat(32))], Bytes::new());
+    let fetch = sign();
+    assert_eq!(hub.send(&fetch).await.unwrap()["ErrorCode"], "NOT_HERE");
+    first.crash(&post, COMMUNE).await;
+    let (_again, _) = post.open_server_at(COMMUNE, port).await;
+    assert_eq!(hub.send(&fetch).await.unwrap()["ErrorCode"], "REPLAYED");
+    assert_eq!(hub.send(&sign()).await.unwrap()["ErrorCode"], "NOT_HERE", "signed anew it is another call");
 }
 
 #[tokio::test(flavor = "multi_thread")]

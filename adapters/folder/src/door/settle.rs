@@ -20,6 +20,9 @@ use adapters_sdk::disk;
 /// Bytes of a note.
 const NOTE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// What stands beside a drop that was accepted. As old as it is, so long ago that was.
+pub(super) const RECEIPT: &str = "receipt.bin";
+
 /// Bytes of a drop's name in the name of its new place.
 const NAME_BYTES_MAX: usize = 200;
 
@@ -57,7 +60,7 @@ pub(super) fn settle(
     let name = format!("{}-{}", short(&item.name), &key.to_string()[..8]);
     let (place, place_name, answers) = match verdict {
         Verdict::Sent { receipt, signed } => {
-            (&layout.sent, "sent", vec![("receipt.bin", receipt.to_vec()), ("envelope.bin", signed.to_vec())])
+            (&layout.sent, "sent", vec![(RECEIPT, receipt.to_vec()), ("envelope.bin", signed.to_vec())])
         }
         Verdict::Refused(refusal) => (&layout.refused, "refused", vec![("reason.txt", reason(refusal).into_bytes())]),
     };

@@ -372,3 +372,5 @@ fn a_key_that_is_not_the_certificates_keeps_the_adapter_from_opening() {
     let fault = SealConfig { certificate: place.at("agency.pem"), key }.open().unwrap_err().to_string();
     assert!(fault.contains("agency.key") && fault.contains("private key"), "{fault}");
 }
+
+mod aside;

@@ -18,6 +18,23 @@ fn case(code: &str, stage: Stage) -> Case {
 }
 
 #[tokio::test]
+async fn what_was_asked_is_known_again_after_a_restart_until_it_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path(), NOW).unwrap();
+    assert_eq!(journal.ask("d1", NOW).await.unwrap(), Asked::First);
+    drop(journal);
+    let journal = Journal::open(folder.path(), NOW).unwrap();
+    assert_eq!(journal.ask("d1", NOW).await.unwrap(), Asked::Again);
+    assert_eq!(journal.ask("d2", NOW).await.unwrap(), Asked::First);
+    journal.settle("d1".to_owned(), NOW).await.unwrap();
+    assert_eq!(journal.book().entries(), 2, "the note of what is settled takes no room");
+    drop(journal);
+    let journal = Journal::open(folder.path(), NOW).unwrap();
+    assert!(journal.is_settled("d1") && !journal.is_settled("d2"));
+    assert_eq!(journal.book().entries(), 2);
+}
+
+#[tokio::test]
 async fn what_was_kept_is_there_after_a_restart_and_two_adapters_cannot_share_it() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path(), NOW).unwrap();

@@ -185,6 +185,24 @@ async fn a_desk_that_fails_is_asked_again_and_takes_each_callback_once() {
 }
 
 #[tokio::test]
+async fn a_desk_that_has_a_callback_already_took_it_when_its_answer_was_lost_and_only_then() {
+    let desk = desk().await;
+    let stage = Stage::of_desk(&desk, BY_VALUE);
+    let delivery = event(1, "7").delivery();
+    desk.next_callback(DeskFault::LosesAnswer);
+    assert_eq!(kind(&stage.deliver(&delivery).await), "down");
+    // The lost answer is remembered over a restart.
+    let stage = stage.restart().await;
+    desk.next_callback(DeskFault::SaysAlreadyExists);
+    assert_eq!(stage.deliver(&delivery).await, taken());
+    assert_eq!(stage.deliver(&delivery).await, taken());
+    assert_eq!(desk.callbacks().len(), 1);
+    desk.next_callback(DeskFault::SaysAlreadyExists);
+    let outcome = stage.deliver(&event(2, "8").delivery()).await;
+    assert_eq!(kind(&outcome), "later", "what it was never asked before it cannot have");
+}
+
+#[tokio::test]
 async fn a_file_that_the_land_office_did_not_take_comes_back_to_the_desk_and_can_be_handed_in_again() {
     let folder = tempfile::tempdir().unwrap();
     let (desk, land) = (desk().await, LandSystem::start(folder.path(), any()).await.unwrap());

@@ -64,8 +64,7 @@ pub(super) async fn read(role: &ToLandSystem, called: Result<Response, OutboundE
 
 fn judge(role: &ToLandSystem, status: StatusCode, answer: &Answer, retry_after: Option<Duration>) -> Verdict {
     let said = &answer.status;
-    let message = said.message.to_lowercase();
-    if role.already_exists.iter().any(|text| message.contains(text.as_str())) {
+    if vocabulary::says_already_there(&role.already_exists, &said.message) {
         return Verdict::AlreadyThere;
     }
     if said.success && status.is_success() {

@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::answer::{self, Verdict};
 use super::{ToLand, refused};
-use crate::journal::{Case, Stage};
+use crate::journal::{Asked, Case, Stage};
 use crate::land_case::{self, LandCase, Paper, PaperFile, Procedure};
 use crate::outgoing::Files;
 use crate::vocabulary::{CallName, CapNhatBoSung, CapNhatTraKetQua, GiayTo, Moment, check_file_code, malformed};
@@ -99,11 +99,9 @@ async fn note_repeat(side: &ToLand, delivery: &Delivery, id: &str, read: &mut Re
     if read.call != CallName::CapNhatBoSung {
         return Ok(());
     }
-    let asked = format!("asked:{id}");
-    if !side.state.journal.is_settled(&asked) {
-        return side.state.journal.settle(asked, delivery.envelope.created_at).await;
+    if side.state.journal.ask(id, delivery.envelope.created_at).await? == Asked::Again {
+        read.case.note = format!("{} {SENT_AGAIN}", read.case.note).trim().to_owned();
     }
-    read.case.note = format!("{} {SENT_AGAIN}", read.case.note).trim().to_owned();
     Ok(())
 }
 

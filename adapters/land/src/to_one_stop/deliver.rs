@@ -1,8 +1,9 @@
 //! Hands what the land office says to a one-stop desk, as the callback that a land system would make.
 //!
 //! Only the configured land office is believed. Result files go by link or by value. `{"Result": 1}` is success; a desk that says 0 says
-//! no more than that, so it is asked a few times more before the land office gets its refusal. When the news is that the land office did not
-//! take a file, its code is free again: the desk may hand the file in once more, as it is or mended.
+//! no more than that, so it is asked a few times more before the land office gets its refusal. One that was asked before and says that it has
+//! the callback already took it then. When the news is that the land office did not take a file, its code is free again: the desk may hand the
+//! file in once more, as it is or mended.
 
 use adapters_sdk::outbound::{OutboundError, Request, Response};
 use adapters_sdk::{AdapterError, Delivery, Outcome, Scope};
@@ -12,7 +13,7 @@ use http::{HeaderValue, Method, Uri, header};
 
 use super::ToDesk;
 use crate::event::{self, EventFile, LandEvent};
-use crate::journal::{Case, Stage};
+use crate::journal::{Asked, Case, Stage};
 use crate::outgoing::Files;
 use crate::to_land::{content, is_about_the_call, later, part_bytes};
 use crate::vocabulary::{self, Callback, CallbackAnswer, CallbackName, TapTin, malformed};
@@ -42,8 +43,13 @@ pub(super) async fn deliver(side: &ToDesk, delivery: &Delivery) -> Outcome {
     if let Err(fault) = put_files(side, delivery, &mut callback, &files, &mut values).await {
         return fault;
     }
+    // Before the desk is asked: should its answer be lost, the next one is read in that light.
+    let asked = match side.state.journal.ask(&id, delivery.envelope.created_at).await {
+        Ok(asked) => asked,
+        Err(fault) => return later(Reason::AdapterFailed, &fault.to_string()),
+    };
     let answered = ask(side, delivery, &callback, values).await;
-    let outcome = judge(side, &id, answered).await;
+    let outcome = judge(side, &id, asked, answered).await;
     match outcome {
         Outcome::Taken { .. } => match settle(side, delivery, &callback, id).await {
             Ok(()) => outcome,
@@ -161,7 +167,7 @@ async fn ask(
     side.state.outbound.send(request).await
 }
 
-async fn judge(side: &ToDesk, id: &str, answered: Result<Response, OutboundError>) -> Outcome {
+async fn judge(side: &ToDesk, id: &str, asked: Asked, answered: Result<Response, OutboundError>) -> Outcome {
     let down = |detail: String, retry_after| Outcome::Deferred {
         reason: Reason::AdapterUnavailable,
         detail,
@@ -182,6 +188,9 @@ async fn judge(side: &ToDesk, id: &str, answered: Result<Response, OutboundError
     };
     match vocabulary::read::<CallbackAnswer>(&body) {
         Ok(answer) if answer.result == 1 && status.is_success() => Outcome::Taken { receipt: None },
+        Ok(answer) if asked == Asked::Again && is_about_the_call(status) && side.has_it(&answer.message) => {
+            Outcome::Taken { receipt: None }
+        }
         Ok(_) if !is_about_the_call(status) => down(format!("the desk answers {}", status.as_u16()), retry_after),
         Ok(_) if side.state.noes.count(id) < NOES_MAX => later(Reason::AdapterFailed, "the desk answers with Result 0"),
         Ok(_) => {

@@ -46,6 +46,12 @@ pub struct CallbackAnswer {
     pub message: String,
 }
 
+/// Whether a message means that the other side has it already, by texts in lower case.
+pub(crate) fn says_already_there(texts: &[String], message: &str) -> bool {
+    let message = message.to_lowercase();
+    texts.iter().any(|text| message.contains(text.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use crate::vocabulary::{Callback, CallbackName, TiepNhan, read};

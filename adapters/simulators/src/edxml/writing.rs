@@ -34,6 +34,8 @@ pub struct Paper {
     pub earlier: String,
     /// A one-stop dossier.
     pub is_dossier: bool,
+    /// `yyyy/MM/dd` by which it is to be dealt with; empty: none.
+    pub due: String,
 }
 
 impl Default for Paper {
@@ -51,6 +53,7 @@ impl Default for Paper {
             reason: String::new(),
             earlier: String::new(),
             is_dossier: false,
+            due: String::new(),
         }
     }
 }
@@ -113,7 +116,7 @@ struct Pieces<'a> {
     paper: &'a Paper,
     dialect: Dialect,
     p: &'static str,
-    header: [String; 9],
+    header: [String; 10],
     trace: String,
     business: String,
 }
@@ -124,6 +127,7 @@ impl<'a> Pieces<'a> {
         let to: String = paper.to.iter().map(|code| element(p, "To", &text(p, "OrganId", code))).collect();
         let code = format!("{}{}", text(p, "CodeNumber", &paper.number), text(p, "CodeNotation", &paper.notation));
         let application = if paper.is_dossier { text(p, "ApplicationType", "MCDT_DT") } else { String::new() };
+        let due = if paper.due.is_empty() { String::new() } else { text(p, "DueDate", &paper.due) };
         let header = [
             element(p, "From", &text(p, "OrganId", from)),
             to,
@@ -134,6 +138,7 @@ impl<'a> Pieces<'a> {
             text(p, "Subject", &paper.subject),
             element(p, "OtherInfo", &text(p, "Priority", &paper.priority.to_string())),
             application,
+            due,
         ];
         let trace =
             element(p, "TraceHeader", &format!("{}{}", text(p, "OrganId", from), text(p, "Timestamp", traced_at)));

@@ -1,31 +1,23 @@
 //! Who may call: the shared secret over the headers, a clock within bounds, an agency of the system, no call twice.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use adapters_sdk::{AdapterError, disk};
 use aws_lc_rs::hmac;
-use gateway_model::Timestamp;
+use gateway_model::{Digest, Timestamp};
 use http::{HeaderMap, StatusCode};
 
 use super::super::{Answer, HeaderFault, Parameters, SERVICE, timestamp};
 use super::operations::Answered;
-
-/// Calls remembered; beyond that the door is busy.
-const CALLS_MAX: usize = 100_000;
+use super::seen::{Noted, SeenCalls};
 
 /// Checks calls.
 pub(super) struct Guard {
     secret: hmac::Key,
     system_id: Option<String>,
     skew: Duration,
-    seen: Mutex<Seen>,
-}
-
-#[derive(Default)]
-struct Seen {
-    hashes: HashSet<Vec<u8>>,
-    order: VecDeque<(Timestamp, Vec<u8>)>,
+    seen: Arc<SeenCalls>,
 }
 
 /// A call that may go on.
@@ -55,8 +47,8 @@ impl Denied {
 }
 
 impl Guard {
-    pub(super) fn new(secret: hmac::Key, system_id: Option<String>, skew: Duration) -> Self {
-        Self { secret, system_id, skew, seen: Mutex::default() }
+    pub(super) fn new(secret: hmac::Key, system_id: Option<String>, skew: Duration, seen: SeenCalls) -> Self {
+        Self { secret, system_id, skew, seen: Arc::new(seen) }
     }
 
     /// Checks the headers of a call made now.
@@ -85,27 +77,22 @@ impl Guard {
         Ok(Call { parameters, hash })
     }
 
-    /// Refuses a call that changes something, or gives a paper away, when it was seen before. There is no nonce in the protocol: the hash of the headers, which
-    /// cover the time of the call, is one.
-    pub(super) fn once(&self, call: &Call, now: Timestamp) -> Result<(), Denied> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let horizon = now.minus(self.skew.saturating_mul(2));
-        while seen.order.front().is_some_and(|(at, _)| *at < horizon) {
-            if let Some((_, hash)) = seen.order.pop_front() {
-                seen.hashes.remove(&hash);
+    /// Refuses a call that changes something, or gives a paper away, when it was seen before. There is no nonce in the protocol: the hash of
+    /// the headers, which cover the time of the call, is one. The call is remembered on the disk before it goes on; the outer error is the
+    /// disk's.
+    pub(super) async fn once(&self, call: &Call, now: Timestamp) -> Result<Result<(), Denied>, AdapterError> {
+        let (seen, hash, horizon) = (self.seen.clone(), Digest::of(&call.hash), now.minus(self.skew.saturating_mul(2)));
+        Ok(match disk::run(move || seen.note(hash, now, horizon)).await?? {
+            Noted::First => Ok(()),
+            Noted::Before => {
+                let words = "lời gọi này đã được dùng, hãy ký lại / this very call was made before; sign it anew";
+                Err(Denied::new(StatusCode::OK, "REPLAYED", words))
             }
-        }
-        if seen.hashes.contains(&call.hash) {
-            let words = "lời gọi này đã được dùng, hãy ký lại / this very call was made before; sign it anew";
-            return Err(Denied::new(StatusCode::OK, "REPLAYED", words));
-        }
-        if seen.order.len() >= CALLS_MAX {
-            let words = "quá nhiều lời gọi, hãy thử lại sau / too many calls; come again later";
-            return Err(Denied::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", words));
-        }
-        seen.hashes.insert(call.hash.clone());
-        seen.order.push_back((now, call.hash.clone()));
-        Ok(())
+            Noted::Full => {
+                let words = "quá nhiều lời gọi, hãy thử lại sau / too many calls; come again later";
+                Err(Denied::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", words))
+            }
+        })
     }
 }
 
@@ -123,9 +110,11 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
 
-    fn guard() -> Guard {
+    fn guard(state: &tempfile::TempDir) -> Guard {
+        std::fs::create_dir_all(state.path().join(".lienthong/working")).unwrap();
         let secret = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
-        Guard::new(secret, Some("dms".to_owned()), Duration::from_secs(300))
+        let seen = SeenCalls::open(state.path()).unwrap();
+        Guard::new(secret, Some("dms".to_owned()), Duration::from_secs(300), seen)
     }
 
     fn headers(at: Timestamp, system: &str) -> HeaderMap {
@@ -135,8 +124,10 @@ mod tests {
 
     #[test]
     fn a_call_is_let_in_within_the_clocks_bounds_and_by_its_own_system_only() {
+        let state = tempfile::tempdir().unwrap();
+        let guard = guard(&state);
         let check = |at: Timestamp, system: &str, code: Option<&str>| {
-            let refused = guard().check(&headers(at, system), NOW).err().map(|denied| denied.answer.error_code);
+            let refused = guard.check(&headers(at, system), NOW).err().map(|denied| denied.answer.error_code);
             assert_eq!(refused.as_deref(), code);
         };
         check(NOW, "dms", None);
@@ -144,16 +135,23 @@ mod tests {
         check(NOW.minus(Duration::from_secs(302)), "dms", Some("TIMESTAMP"));
         check(NOW.plus(Duration::from_secs(302)), "dms", Some("TIMESTAMP"));
         check(NOW, "other", Some("SYSTEM"));
-        assert_eq!(guard().check(&HeaderMap::new(), NOW).unwrap_err().answer.error_code, "UNAUTHORIZED");
+        assert_eq!(guard.check(&HeaderMap::new(), NOW).unwrap_err().answer.error_code, "UNAUTHORIZED");
     }
 
-    #[test]
-    fn a_call_counts_once_for_as_long_as_its_time_is_good() {
-        let guard = guard();
-        let call = guard.check(&headers(NOW, "dms"), NOW).unwrap();
-        assert!(guard.once(&call, NOW).is_ok());
+    #[tokio::test]
+    async fn a_call_counts_once_for_as_long_as_its_time_is_good_over_a_restart_too() {
+        let state = tempfile::tempdir().unwrap();
+        let first = guard(&state);
+        let call = first.check(&headers(NOW, "dms"), NOW).unwrap();
+        assert!(first.once(&call, NOW).await.unwrap().is_ok());
         let late = NOW.plus(Duration::from_secs(299));
-        assert_eq!(guard.once(&call, late).unwrap_err().answer.error_code, "REPLAYED");
-        assert!(guard.once(&call, NOW.plus(Duration::from_secs(700))).is_ok(), "by then its time is refused");
+        assert_eq!(first.once(&call, late).await.unwrap().unwrap_err().answer.error_code, "REPLAYED");
+        drop(first);
+        let again = guard(&state);
+        assert_eq!(again.once(&call, late).await.unwrap().unwrap_err().answer.error_code, "REPLAYED");
+        let other = again.check(&headers(late, "dms"), late).unwrap();
+        assert!(again.once(&other, late).await.unwrap().is_ok(), "another call goes on");
+        let later = NOW.plus(Duration::from_secs(700));
+        assert!(again.once(&call, later).await.unwrap().is_ok(), "by then its time is refused");
     }
 }

@@ -8,26 +8,20 @@ use adapters_sdk::{AdapterError, Door};
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use gateway_model::id::{AgencyId, DeliveryId};
-use gateway_model::language::Language;
-use gateway_model::{Digest, Refusal};
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use super::super::{Answer, ReceivedItem, SERVICE, SentItem};
+use super::super::{Answer, ReceivedItem, SERVICE};
+use super::HubServer;
 use super::guard::Call;
-use super::{HubServer, multipart};
+use super::send::send;
 use crate::format::local_time_text;
-use crate::intake::NotIn;
 use crate::ledger::Settlement;
 use crate::room::Taken;
-use adapters_sdk::disk;
 
 /// Packages that lie ready for one agency.
 const READY_MAX: usize = 32;
-/// What the framing of a multipart adds at most.
-const FRAME_BYTES_MAX: u64 = 64 * 1024;
 /// What is wrong with a docId.
 const DOC_ID: &str = "docId không do trục này cấp / docId is none of ours";
 /// A repeated call and a late one wait so long for the store.
@@ -99,10 +93,11 @@ pub(super) async fn run(
         Operation::ReceivedList => Ok(list(hub, &call, &agency).await),
         Operation::SentList => Ok(yes(sent_list(hub, &agency))),
         // What is overheard shall not fetch a paper again, nor settle it.
-        Operation::GetEdoc | Operation::UpdateStatus => match hub.guard.once(&call, door.now()) {
-            Ok(()) if operation == Operation::GetEdoc => fetch(hub, &call, &agency).await,
-            Ok(()) => update(hub, &call, &agency).await,
-            Err(denied) => return denied.into(),
+        Operation::GetEdoc | Operation::UpdateStatus => match hub.guard.once(&call, door.now()).await {
+            Ok(Ok(())) if operation == Operation::GetEdoc => fetch(hub, &call, &agency).await,
+            Ok(Ok(())) => update(hub, &call, &agency).await,
+            Ok(Err(denied)) => return denied.into(),
+            Err(fault) => Err(fault),
         },
         Operation::CountReceiveEdoc => Ok(count(hub, &agency, false).await),
         Operation::CountReceiveStatus => Ok(count(hub, &agency, true).await),
@@ -116,95 +111,6 @@ pub(super) async fn run(
         tracing::error!(%fault, "a call of the system could not be done");
         unavailable()
     })
-}
-
-async fn send(
-    hub: &Arc<HubServer>,
-    call: &Call,
-    request: Request<Body>,
-    door: &dyn Door,
-) -> Result<Answered, AdapterError> {
-    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|size| size.to_str().ok()?.parse().ok());
-    let _room = hub.room.take(said.unwrap_or(hub.intake.limits.package_bytes_max)).await?;
-    let package = match read_package(hub, request).await {
-        Ok(package) => package,
-        Err(refused) => return Ok(refused),
-    };
-    let digest = Digest::of(&package).to_string();
-    if !call.parameters.text("hash-file").eq_ignore_ascii_case(&digest) {
-        let words = "hash-file không phải SHA-256 của gói tin / hash-file is not the SHA-256 of the package";
-        return Ok(no("HASH_FILE", words));
-    }
-    let from = call.parameters.text("from").to_owned();
-    // The same package again gets the same answer: nothing here needs to be kept from being repeated.
-    let brought = hub.intake.bring(package, Some(from), door).await?;
-    let done = match brought {
-        Ok(done) => done,
-        Err(NotIn::Defect(fault)) => {
-            tracing::warn!(defect = %fault.defect, place = %fault.place, sha256 = %digest, "a package of the system will not do");
-            let (vi, en) = (fault.defect.message(Language::Vi), fault.defect.message(Language::En));
-            return Ok(no(fault.defect.code(), &format!("{vi} / {en} ({})", fault.place)));
-        }
-        Err(NotIn::Refused(refusal)) => {
-            tracing::warn!(reason = %refusal.reason, sha256 = %digest, "a package of the system was refused");
-            return Ok(no(refusal.reason.code(), &both(&refusal)));
-        }
-        Err(NotIn::Busy(refusal)) => {
-            let answer = Answer::fail(refusal.reason.code(), both(&refusal));
-            return Ok((StatusCode::SERVICE_UNAVAILABLE, answer).into());
-        }
-    };
-    if !done.is_repeat {
-        let sent_time = local_time_text(door.now());
-        let items: Vec<SentItem> = done
-            .told
-            .to
-            .iter()
-            .take(64)
-            .map(|to| SentItem {
-                sender_doc_id: done.told.document_id.clone(),
-                receiver_doc_id: done.envelope_id.clone(),
-                from_code: done.told.from.clone(),
-                to_code: to.clone(),
-                notation: done.told.code.clone(),
-                sent_time: sent_time.clone(),
-                send_status: "done".to_owned(),
-                ..SentItem::default()
-            })
-            .collect();
-        let hub = hub.clone();
-        disk::run(move || items.into_iter().try_for_each(|item| hub.sent.push(item))).await??;
-    }
-    Ok((StatusCode::OK, Answer { doc_id: Some(done.envelope_id), ..Answer::ok() }).into())
-}
-
-/// Both languages: whether a clerk or a technician reads it, nobody knows.
-fn both(refusal: &Refusal) -> String {
-    format!("{} / {}", refusal.in_words(Language::Vi), refusal.in_words(Language::En))
-}
-
-async fn read_package(hub: &HubServer, request: Request<Body>) -> Result<Bytes, Answered> {
-    let bytes_max = hub.intake.limits.package_bytes_max;
-    let content_type = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
-    let is_form = content_type.to_ascii_lowercase().starts_with("multipart/");
-    let room = usize::try_from(bytes_max + if is_form { FRAME_BYTES_MAX } else { 0 }).unwrap_or(usize::MAX);
-    let too_large = |_| {
-        let words = format!("gói tin lớn hơn {bytes_max} byte hoặc bị ngắt / the package has more bytes, or broke off");
-        Answered::from((StatusCode::PAYLOAD_TOO_LARGE, Answer::fail("EDXML_TOO_LARGE", words)))
-    };
-    let body = axum::body::to_bytes(request.into_body(), room).await.map_err(too_large)?;
-    if !is_form {
-        return Ok(body);
-    }
-    match multipart::file(&content_type, &body) {
-        Some(file) => Ok(body.slice_ref(file)),
-        None => Err(no("MULTIPART", "biểu mẫu không có tệp / the form has no file")),
-    }
 }
 
 async fn list(hub: &HubServer, call: &Call, agency: &AgencyId) -> Answered {
@@ -382,7 +288,8 @@ fn yes(data: Value) -> Answered {
     (StatusCode::OK, Answer { data: Some(data), ..Answer::ok() }).into()
 }
 
-fn no(code: &str, words: &str) -> Answered {
+/// A no in the protocol's own way.
+pub(super) fn no(code: &str, words: &str) -> Answered {
     (StatusCode::OK, Answer::fail(code, words)).into()
 }
 
