@@ -11,28 +11,26 @@
 //! Time is tokio's; the engine's lease is extended by spans, so that the two clocks need not agree.
 
 mod shelf;
+mod taken;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gateway_model::Reason;
 use gateway_model::id::{AgencyId, DeliveryId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
 
 use self::shelf::{Look, Shelf};
-use crate::lease::{LeaseHold, LeaseLost, Room, Settled};
-use crate::{Delivery, Outcome, Scope};
+pub use self::taken::{Failure, NotHeld, Offered, Settling, TakeError, Taken, Token};
+use crate::lease::{LeaseLost, Room};
+use crate::{Delivery, Outcome};
 
 /// Kept of the engine's lease for settling, beyond that of the taker.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 /// A taker that does not want to wait still leaves the engine time to look.
 const WAIT_MIN: Duration = Duration::from_millis(100);
-/// Bytes of what a taker says about a failure.
-const DETAIL_BYTES_MAX: usize = 512;
 
 /// Times and bounds of a mailbox.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,71 +57,6 @@ pub struct Mailbox {
     changed: Notify,
     /// There may be more room: the engine looks again.
     room: Notify,
-}
-
-/// Fencing token of a taker's lease: unguessable, another one for each lease.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Token(Uuid);
-
-/// A delivery in the taker's hands.
-#[derive(Clone)]
-pub struct Taken {
-    /// The delivery.
-    pub delivery: Delivery,
-    /// Goes with every call about this lease.
-    pub token: Token,
-    /// How long the lease holds from now unless it is extended.
-    pub lease_left: Duration,
-}
-
-/// A delivery that lies ready.
-#[derive(Clone)]
-pub struct Offered {
-    /// The delivery.
-    pub delivery: Delivery,
-    /// How long it has been lying ready.
-    pub waited: Duration,
-}
-
-/// Why nothing was taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum TakeError {
-    /// As many takers wait as may.
-    #[error("too many takers wait at the same time")]
-    Crowded,
-    /// Nothing is handed out any more.
-    #[error("the mailbox is closed")]
-    Closed,
-}
-
-/// A call came with a token that holds nothing.
-#[derive(Clone, thiserror::Error)]
-pub enum NotHeld {
-    /// This very lease has been answered before: a repeated call. What became of it can be waited for.
-    #[error("the lease has been answered already")]
-    Ended(Settling),
-    /// The lease ran out, was taken over, or never was.
-    #[error("the lease does not hold")]
-    Lost,
-}
-
-/// An answered lease whose outcome is on its way to the store.
-#[derive(Clone)]
-pub struct Settling(Arc<dyn LeaseHold>);
-
-/// How a taker failed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failure {
-    /// The taker's own stable code.
-    pub code: String,
-    /// What was seen: no payload, no personal data. Cut at 512 bytes.
-    pub detail: String,
-    /// Whether to try again.
-    pub retryable: bool,
-    /// When, at the earliest.
-    pub retry_after: Option<Duration>,
-    /// Everything for this agency fails, not this delivery alone.
-    pub system_down: bool,
 }
 
 impl Mailbox {
@@ -362,64 +295,6 @@ impl Mailbox {
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Settling {
-    /// Resolves when the outcome is durable, or never will be.
-    pub async fn settled(&self) -> Settled {
-        self.0.settled().await
-    }
-}
-
-impl Failure {
-    /// What the engine makes of it. The code goes before what was seen, so that an operator finds both.
-    fn outcome(self) -> Outcome {
-        let mut detail = format!("{}: {}", self.code, self.detail);
-        let cut = (0..=DETAIL_BYTES_MAX.min(detail.len())).rev().find(|&at| detail.is_char_boundary(at)).unwrap_or(0);
-        detail.truncate(cut);
-        if !self.retryable {
-            return Outcome::Refused { reason: Reason::AdapterRefused, detail };
-        }
-        let (reason, scope) = match self.system_down {
-            true => (Reason::AdapterUnavailable, Scope::Destination),
-            false => (Reason::AdapterFailed, Scope::Delivery),
-        };
-        Outcome::Deferred { reason, detail, retry_after: self.retry_after, scope }
-    }
-}
-
-impl Token {
-    /// Its 16 bytes.
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        self.0.as_bytes()
-    }
-
-    /// Reads 16 bytes; `None` for any other number.
-    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        Uuid::from_slice(bytes).ok().map(Self)
-    }
-}
-
-impl std::fmt::Debug for Token {
-    /// Never shows it: it is what lets one in.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
-impl std::fmt::Debug for NotHeld {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Ended(_) => "Ended",
-            Self::Lost => "Lost",
-        })
-    }
-}
-
-impl std::fmt::Debug for Settling {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Settling")
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the mailbox: room, hand-over, ends of leases, and who wins a race.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -8,13 +9,14 @@ use bytes::Bytes;
 use gateway_model::envelope::{ContentKind, ContentSummary, Envelope, Priority, ResolvedRecipient};
 use gateway_model::id::{EnvelopeId, EnvelopeKey};
 use gateway_model::state::DeliveryState;
-use gateway_model::{Digest, Timestamp};
+use gateway_model::{Digest, Reason, Timestamp};
 use tokio::io::AsyncRead;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::taken::DETAIL_BYTES_MAX;
 use super::*;
-use crate::PartSource;
+use crate::{LeaseHold, PartSource, Scope, Settled};
 
 /// Long enough for anything that is to happen.
 const LONG: Duration = Duration::from_secs(30);
