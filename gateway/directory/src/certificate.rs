@@ -1,10 +1,13 @@
 //! Certificates and revocation lists in files, PEM or DER.
 
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use gateway_model::hash::Digest;
+use gateway_model::time::Timestamp;
+use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::x509::{X509, X509Crl, X509NameRef};
 
 use crate::fault::FaultKind;
@@ -14,7 +17,25 @@ const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// The digest of the first certificate of a file: in a chain file that is the party's own.
 pub(crate) fn first_digest(path: &Path) -> Result<Digest, FaultKind> {
-    certificates(path)?.first().map(|der| Digest::of(der)).ok_or_else(|| no_certificate(path))
+    first(path).map(|der| Digest::of(&der))
+}
+
+/// The same, and the first instant at which the certificate itself is valid no more.
+pub(crate) fn first_with_end(path: &Path) -> Result<(Digest, Option<Timestamp>), FaultKind> {
+    let der = first(path)?;
+    let last = X509::from_der(&der).ok().and_then(|certificate| moment(certificate.not_after()));
+    // Valid through that second (RFC 5280, section 4.1.2.5).
+    Ok((Digest::of(&der), last.map(|last| last.plus(Duration::from_secs(1)))))
+}
+
+/// A time inside a certificate or a revocation list; `None` when it says none.
+pub fn moment(at: &Asn1TimeRef) -> Option<Timestamp> {
+    let since = Asn1Time::from_unix(0).ok()?.diff(at).ok()?;
+    Some(Timestamp::from_seconds(i64::from(since.days) * 86_400 + i64::from(since.secs)))
+}
+
+fn first(path: &Path) -> Result<Vec<u8>, FaultKind> {
+    certificates(path)?.into_iter().next().ok_or_else(|| no_certificate(path))
 }
 
 /// The one certificate of a file.

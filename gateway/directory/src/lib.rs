@@ -14,6 +14,7 @@ pub mod show;
 pub mod source;
 mod wire;
 
+pub use certificate::moment;
 pub use diff::{Change, Difference, FieldDifference, Noun, diff};
 pub use fault::{Fault, FaultKind};
 pub use issue::{cosign, issue, sign};

@@ -147,11 +147,15 @@ impl Reading {
     }
 
     fn signer(&mut self, table: &Table<'_>) -> Option<SignerRegistration> {
-        let certificate = table.need_read("certificate", |path| certificate::first_digest(&self.folder.join(path)));
+        let read = |path: &str| certificate::first_with_end(&self.folder.join(path));
+        let certificate = table.need_read("certificate", read);
         let roles = table.texts("roles", &shape::SIGNATURE_ROLE);
-        let validity = validity(table);
+        let given = validity(table);
         let legacy_without_signing_certificate = table.flag("legacy_without_signing_certificate");
-        Some(SignerRegistration { certificate: certificate?, validity, roles, legacy_without_signing_certificate })
+        let (certificate, end) = certificate?;
+        // A gateway has only the digest: what the certificate says of its own end has to stand here, or nobody is warned of it.
+        let validity = Validity { until: [given.until, end].into_iter().flatten().min(), ..given };
+        Some(SignerRegistration { certificate, validity, roles, legacy_without_signing_certificate })
     }
 
     fn system(&mut self, table: &Table<'_>) -> Option<System> {

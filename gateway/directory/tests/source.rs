@@ -8,6 +8,7 @@ use std::path::Path;
 use gateway_directory::{FaultKind, Source};
 use gateway_model::day::Day;
 use gateway_model::procedure::Limit;
+use gateway_model::time::{Timestamp, Validity};
 use gateway_model::working_time::WorkingTime;
 use pki::Folder;
 
@@ -22,6 +23,28 @@ fn a_good_source_is_read_with_every_file_it_names() {
     assert_eq!((content.anchors.len(), content.intermediates.len(), content.crls.len()), (1, 1, 1));
     assert_eq!(content.agencies[0].signers[0].certificate, folder.leaf_digest);
     assert_eq!(content.gateways[1].parent.as_ref().map(|p| p.as_str()), Some("gw-province"));
+}
+
+#[test]
+fn a_registration_never_outlives_its_certificate_and_says_when_that_ends() {
+    let folder = Folder::new();
+    let validity = |words: &str| {
+        let text = GOOD.replacen(
+            "certificate = \"signers/leaf.pem\"",
+            &format!("certificate = \"signers/leaf.pem\"\n{words}"),
+            1,
+        );
+        Source::read(&folder.source(&text)).unwrap().content().agencies[0].signers[0].validity
+    };
+    let at = |seconds| Some(Timestamp::from_seconds(seconds));
+    // The certificate is valid through its last second, its notAfter.
+    assert_eq!(validity(""), Validity { from: None, until: at(2_000_000_001) });
+    let given = "valid_from = \"2025-01-01T00:00:00Z\"\nvalid_until = \"2026-01-01T00:00:00Z\"";
+    assert_eq!(validity(given), Validity { from: at(1_735_689_600), until: at(1_767_225_600) });
+    let longer = "valid_from = \"2020-01-01T00:00:00Z\"\nvalid_until = \"2040-01-01T00:00:00Z\"";
+    assert_eq!(validity(longer), Validity { from: at(1_577_836_800), until: at(2_000_000_001) });
+    let before = "valid_until = \"2020-01-01T00:00:00Z\"";
+    assert_eq!(validity(before).until, at(1_577_836_800), "whoever wants it ended long ago has it so");
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl Core {
         let claimed = verify::claimed_sender(submission);
         let claimed = claimed.and_then(|name| Some(directory.agency_named_at(&name, now)?.id.clone()));
         if let Some(sender) = claimed.filter(|sender| system.speaks_for.contains(sender)) {
-            self.door_trouble.refused(sender, reason, now);
+            self.door_trouble.refused(sender, reason, now, directory.version());
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Trouble {
     /// Refusals since `first`.
     pub(crate) count: u64,
     pub(crate) first: Timestamp,
+    /// Version of the directory that was in force at the last of them.
+    pub(crate) directory: u64,
 }
 
 /// Who is turned away.
@@ -30,14 +32,14 @@ pub(crate) struct DoorTrouble {
 
 impl DoorTrouble {
     /// A sender was refused. What is not about trust is not remembered: the caller was told what to do.
-    pub(crate) fn refused(&self, sender: AgencyId, reason: Reason, at: Timestamp) {
+    pub(crate) fn refused(&self, sender: AgencyId, reason: Reason, at: Timestamp, directory: u64) {
         let Some(cause) = Cause::of_trust(reason) else { return };
         let mut senders = self.senders();
         if senders.len() >= SENDERS_MAX && !senders.contains_key(&(sender.clone(), cause)) {
             return;
         }
-        let trouble = senders.entry((sender, cause)).or_insert(Trouble { reason, count: 0, first: at });
-        (trouble.reason, trouble.count) = (reason, trouble.count + 1);
+        let trouble = senders.entry((sender, cause)).or_insert(Trouble { reason, count: 0, first: at, directory });
+        (trouble.reason, trouble.count, trouble.directory) = (reason, trouble.count + 1, directory);
         self.any.store(true, Ordering::Release);
     }
 
@@ -70,13 +72,13 @@ mod tests {
         let agency = |id| AgencyId::parse(id).unwrap();
         let at = Timestamp::from_seconds;
         let doors = DoorTrouble::default();
-        doors.refused(agency("a"), Reason::CertificateExpired, at(1));
-        doors.refused(agency("a"), Reason::CertificateExpired, at(2));
-        doors.refused(agency("b"), Reason::RevocationStale, at(3));
-        doors.refused(agency("b"), Reason::EnvelopeMalformed, at(3));
+        doors.refused(agency("a"), Reason::CertificateExpired, at(1), 1);
+        doors.refused(agency("a"), Reason::CertificateExpired, at(2), 2);
+        doors.refused(agency("b"), Reason::RevocationStale, at(3), 2);
+        doors.refused(agency("b"), Reason::EnvelopeMalformed, at(3), 2);
         let all = doors.all();
         assert_eq!(all.len(), 2);
-        assert_eq!(all[0].1, Trouble { reason: Reason::CertificateExpired, count: 2, first: at(1) });
+        assert_eq!(all[0].1, Trouble { reason: Reason::CertificateExpired, count: 2, first: at(1), directory: 2 });
         assert_eq!(all[1].0, (agency("b"), Cause::Revocation));
         doors.accepted(&agency("a"));
         doors.accepted(&agency("c"));
@@ -88,7 +90,7 @@ mod tests {
         let doors = DoorTrouble::default();
         for number in 0..SENDERS_MAX + 10 {
             let sender = AgencyId::parse(&format!("a{number}")).unwrap();
-            doors.refused(sender, Reason::CertificateExpired, Timestamp::from_seconds(0));
+            doors.refused(sender, Reason::CertificateExpired, Timestamp::from_seconds(0), 1);
         }
         assert_eq!(doors.all().len(), SENDERS_MAX);
     }

@@ -272,6 +272,7 @@ mod tests {
             deadline: None,
             detail: "no answer".to_owned(),
             sample: Vec::new(),
+            files: Vec::new(),
         };
         Board { as_of: Some(at(second)), groups: agencies.iter().map(group).collect(), ..Board::default() }
     }

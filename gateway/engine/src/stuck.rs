@@ -20,6 +20,8 @@ pub(crate) use look::look;
 pub const GROUPS_MAX: usize = 500;
 /// Deliveries named of each group.
 pub const SAMPLE_MAX: usize = 5;
+/// Files named of each group.
+pub const FILES_MAX: usize = 100;
 
 /// One cause with everything that waits for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,12 +34,14 @@ pub struct StuckGroup {
     pub count: u64,
     /// When the oldest of those that were read came in.
     pub oldest: Option<Timestamp>,
-    /// The nearest end of an envelope among those that were read.
+    /// The nearest end of an envelope among those that were read; a file may be due before.
     pub deadline: Option<Timestamp>,
     /// What was seen; at most 512 characters, no payload, no personal data.
     pub detail: String,
     /// A few of them.
     pub sample: Vec<DeliveryId>,
+    /// Codes of the files that those belong to which were read, at most [`FILES_MAX`]: what else is known of a deadline goes by them.
+    pub files: Vec<String>,
 }
 
 /// What makes an incident: the cause, where, and who has to act.

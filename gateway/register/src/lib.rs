@@ -170,6 +170,27 @@ impl Register {
         })
     }
 
+    /// Of each list of file codes the nearest due time of a file that is still open; `None` when none of them has one.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn nearest_due(&self, lists: &[Vec<String>]) -> Result<Vec<Option<Timestamp>>, RegisterError> {
+        self.with(|connection| {
+            let mut read = connection
+                .prepare_cached("SELECT min(due_at) FROM file WHERE file_code = ?1 AND finished_at IS NULL")?;
+            let mut nearest = Vec::with_capacity(lists.len());
+            for codes in lists {
+                let mut first: Option<i64> = None;
+                for code in codes {
+                    let due: Option<i64> = read.query_row([code], |row| row.get(0))?;
+                    first = [first, due].into_iter().flatten().min();
+                }
+                nearest.push(first.map(Timestamp::from_micros));
+            }
+            Ok(nearest)
+        })
+    }
+
     /// Counts files by one thing. Rows come by key.
     ///
     /// # Errors

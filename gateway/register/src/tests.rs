@@ -125,6 +125,18 @@ fn one_code_of_two_desks_is_two_files() {
 }
 
 #[test]
+fn the_nearest_due_time_is_that_of_a_file_which_is_still_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = Register::new(folder.path());
+    let files =
+        vec![file("a", Some(10), Some(5)), file("b", Some(30), None), file("c", Some(20), None), file("d", None, None)];
+    register.put(0, &batch(files, 4)).unwrap();
+    let list = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>();
+    let asked = [list(&["a", "b", "c", "d", "unknown"]), list(&["b"]), list(&["a", "d"]), Vec::new()];
+    assert_eq!(register.nearest_due(&asked).unwrap(), [Some(at(20)), Some(at(30)), None, None]);
+}
+
+#[test]
 fn words_come_back_as_they_were_told() {
     let folder = tempfile::tempdir().unwrap();
     let register = Register::new(folder.path());

@@ -14,7 +14,7 @@ use gateway_store::query::Query;
 use gateway_store::rows::DeliverySummary;
 use gateway_verify::Snapshot;
 
-use super::{Board, GROUPS_MAX, GroupKey, LevelBacklog, SAMPLE_MAX, StuckGroup};
+use super::{Board, FILES_MAX, GROUPS_MAX, GroupKey, LevelBacklog, SAMPLE_MAX, StuckGroup};
 use crate::Core;
 use crate::gate::ClosedGate;
 use crate::lane::{Destination, Party, Place};
@@ -192,15 +192,7 @@ impl<'a> Look<'a> {
         for row in self.list(DeliveryStatus::Held).await? {
             let Some(reason) = row.delivery.state.reason() else { continue };
             let cause = Cause::of_trust(reason).unwrap_or(Cause::Held);
-            // What the sender's trust holds up only the sender can put right; the rest is for whoever runs this gateway.
-            let must_act = match cause {
-                Cause::Certificate => Some(row.envelope.key.sender.clone()),
-                _ => self.ours.clone(),
-            };
-            let destination = match cause {
-                Cause::Certificate => format!("agency:{}", row.envelope.key.sender),
-                _ => String::new(),
-            };
+            let (destination, must_act) = self.held_up(cause, &row.envelope.key.sender);
             self.add(&Blocked { cause, reason, destination, must_act, detail: String::new() }, &row);
         }
         Ok(())
@@ -232,10 +224,24 @@ impl<'a> Look<'a> {
         Ok(rows)
     }
 
+    /// Where what does not get in or on is stuck, and who puts it right: its certificate only the sender; the rest, revocation lists too, is for
+    /// whoever runs this gateway.
+    fn held_up(&self, cause: Cause, sender: &AgencyId) -> (String, Option<AgencyId>) {
+        match cause {
+            Cause::Certificate => (format!("agency:{sender}"), Some(sender.clone())),
+            _ => (String::new(), self.ours.clone()),
+        }
+    }
+
     /// Senders that nobody lets in.
     fn at_the_door(&mut self) {
+        let version = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.directory().version());
         for ((sender, cause), trouble) in self.engine.door_trouble.all() {
-            let (destination, must_act) = (format!("agency:{sender}"), Some(sender));
+            // Revocation lists come with a directory: whether the newest one mends it, the next refusal tells.
+            if cause == Cause::Revocation && trouble.directory < version {
+                continue;
+            }
+            let (destination, must_act) = self.held_up(cause, &sender);
             let why = Blocked { cause, reason: trouble.reason, destination, must_act, detail: String::new() };
             let group = self.group(&why);
             group.count += trouble.count;
@@ -293,6 +299,7 @@ impl<'a> Look<'a> {
             deadline: None,
             detail: why.detail.chars().take(DETAIL_CHARS_MAX).collect(),
             sample: Vec::new(),
+            files: Vec::new(),
         })
     }
 
@@ -314,6 +321,10 @@ impl StuckGroup {
         self.deadline = Some(self.deadline.map_or(ends, |deadline| deadline.min(ends)));
         if self.sample.len() < SAMPLE_MAX {
             self.sample.push(row.delivery.id);
+        }
+        let file_code = &row.envelope.header.file_code;
+        if !file_code.is_empty() && self.files.len() < FILES_MAX && !self.files.contains(file_code) {
+            self.files.push(file_code.clone());
         }
     }
 }

@@ -84,7 +84,7 @@ fn group(wire: v1::BoardGroupMark) -> Option<StuckGroup> {
     let named = (wire.cause.as_str(), wire.reason.as_str());
     let (key, reason) = GroupKey::of_mark(named, wire.destination, &wire.must_act, wire.by_reason)?;
     let (count, detail) = (wire.count, wire.detail);
-    Some(StuckGroup { key, reason, count, oldest: None, deadline: None, detail, sample: Vec::new() })
+    Some(StuckGroup { key, reason, count, oldest: None, deadline: None, detail, sample: Vec::new(), files: Vec::new() })
 }
 
 #[cfg(test)]
@@ -109,6 +109,7 @@ mod tests {
             deadline: None,
             detail: "seen".to_owned(),
             sample: Vec::new(),
+            files: Vec::new(),
         };
         let now = Timestamp::from_seconds(1_790_000_000);
         let told = Board { as_of: Some(now), groups: vec![group], cut: true, ..Board::default() };

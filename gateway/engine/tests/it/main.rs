@@ -8,6 +8,7 @@
 )]
 
 mod attacked;
+mod bulk;
 mod counted;
 mod crash;
 mod door;
@@ -19,5 +20,6 @@ mod simulation;
 mod stuck;
 mod system;
 mod taken;
+mod trouble;
 mod walk;
 mod world;

@@ -62,6 +62,12 @@ impl World {
         self.ladder.crl(std::slice::from_ref(&self.seal.serial), this_update, next_update).unwrap()
     }
 
+    /// The issuing CA's revocation list, as it was a week ago: out of date for six days.
+    pub fn stale_crl(&self) -> Vec<u8> {
+        let day = 24 * 3_600;
+        self.ladder.crl(&[], START.seconds() - 7 * day, START.seconds() - 6 * day).unwrap()
+    }
+
     /// Signs a draft: the serialized `SignedEnvelope`.
     pub fn sign(&self, draft: &v1::Envelope) -> Bytes {
         let envelope = draft.encode_to_vec();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gateway_directory::moment;
 use gateway_model::Timestamp;
 use gateway_model::directory::Directory;
 use gateway_verify::Snapshot;
@@ -11,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::doors::operate::trust::{common_name, seconds};
+use crate::doors::operate::trust::common_name;
 
 /// Issuers of revocation lists that have a label of their own; the directory has one list a certificate authority.
 const ISSUERS_MAX: usize = 200;
@@ -116,7 +117,7 @@ impl Ends {
         let mut lists: BTreeMap<String, Timestamp> = BTreeMap::new();
         for list in content.crls.iter().filter_map(|der| X509Crl::from_der(der).ok()) {
             let issuer = common_name(list.issuer_name()).chars().take(ISSUER_CHARS_MAX).collect();
-            if let Some(end) = list.next_update().and_then(seconds) {
+            if let Some(end) = list.next_update().and_then(moment) {
                 let newest = lists.entry(issuer).or_insert(end);
                 *newest = end.max(*newest);
             }
@@ -134,5 +135,5 @@ impl Ends {
 }
 
 fn end(der: &[u8]) -> Option<Timestamp> {
-    seconds(X509::from_der(der).ok()?.not_after())
+    moment(X509::from_der(der).ok()?.not_after())
 }

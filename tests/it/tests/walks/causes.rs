@@ -152,6 +152,11 @@ async fn four_causes_at_once_are_named_once_each_with_who_must_act_and_close_by_
     stage.federation.local.start().await.unwrap();
     let operator = Operator::at(&stage.federation, COMMUNE, OperatorRole::Operator).unwrap();
     assert_eq!(operator.run(&["stuck"]).unwrap().code, Some(0), "nothing is stuck at first");
+    // Nobody wrote the end of a certificate into the directory's source: it is told by the certificate itself, before anybody is refused.
+    let ends = operator.json(&["trust", "expiring", "--days", "1"]).unwrap();
+    let signers: Vec<&Value> = ends.iter().filter(|end| end["kind"] == "signer").map(|end| &end["agency"]).collect();
+    assert_eq!(signers, [EXPIRED]);
+    assert_eq!(operator.run(&["trust", "expiring", "--days", "1"]).unwrap().code, Some(10));
 
     // The district's gateway dies; one commune's system was never there, another never polls; and a third signs with a certificate of last week.
     stage.federation.local.kill(1).unwrap();

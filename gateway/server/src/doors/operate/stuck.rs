@@ -9,22 +9,45 @@ use gateway_model::language::Language;
 use gateway_model::{Cause, Timestamp};
 use proto::v1;
 
-use super::super::wire;
+use super::super::{Caller, Doors, wire};
+
+/// Files whose due times are looked up for one answer.
+const FILES_ASKED_MAX: usize = 5_000;
 
 /// The board, in a language, with the working time left by the calendar of whoever has to act.
-pub(super) fn board(
-    board: &Board,
-    operate: &Operate,
-    directory: &Directory,
-    now: Timestamp,
-    language: Language,
-) -> v1::ListStuckResponse {
-    let groups = board.groups.iter().map(|group| self::group(group, operate, directory, now, language));
+pub(super) async fn list(doors: &Doors, caller: &Caller) -> v1::ListStuckResponse {
+    let (operate, now) = (doors.engine.operate(), doors.engine.clock().now());
+    let board = operate.stuck();
+    let due = nearest_due(doors, &board).await;
+    let groups = board.groups.iter().zip(due).map(|(group, due)| {
+        let deadline = [group.deadline, due].into_iter().flatten().min();
+        self::group(group, deadline, &operate, caller.directory(), now, caller.language)
+    });
     v1::ListStuckResponse { as_of: board.as_of.map(wire::timestamp), groups: groups.collect(), cut: board.cut }
+}
+
+/// The nearest due time of the files that are stuck, group by group, as far as the register of files knows it.
+async fn nearest_due(doors: &Doors, board: &Board) -> Vec<Option<Timestamp>> {
+    let mut left = FILES_ASKED_MAX;
+    let mut asked = |group: &StuckGroup| {
+        let codes = group.files[..group.files.len().min(left)].to_vec();
+        left -= codes.len();
+        codes
+    };
+    let lists: Vec<Vec<String>> = board.groups.iter().map(&mut asked).collect();
+    if lists.iter().all(Vec::is_empty) {
+        return vec![None; lists.len()];
+    }
+    let count = lists.len();
+    doors.register.with(move |register| register.nearest_due(&lists)).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the register of files could not be read: deadlines are those of the envelopes");
+        vec![None; count]
+    })
 }
 
 fn group(
     group: &StuckGroup,
+    deadline: Option<Timestamp>,
     operate: &Operate,
     directory: &Directory,
     now: Timestamp,
@@ -42,8 +65,8 @@ fn group(
         count: group.count,
         oldest: group.oldest.map(wire::timestamp),
         since: operate.incident_since(key).map(wire::timestamp),
-        deadline: group.deadline.map(wire::timestamp),
-        working_seconds_left: group.deadline.map_or(0, left),
+        deadline: deadline.map(wire::timestamp),
+        working_seconds_left: deadline.map_or(0, left),
         message: group.reason.message(language).to_owned(),
         next_step: group.reason.next_step(language).to_owned(),
         detail: group.detail.clone(),

@@ -1,5 +1,6 @@
 //! Certificates, revocation lists and the directory, by when they end.
 
+use gateway_directory::moment;
 use gateway_model::Timestamp;
 use gateway_model::directory::{AnchorPurpose, Directory};
 use gateway_model::id::AgencyId;
@@ -90,18 +91,18 @@ fn certificate(kind: v1::TrustKind, der: &[u8]) -> v1::TrustEntry {
     };
     v1::TrustEntry {
         sha256,
-        valid_from: seconds(certificate.not_before()).map(wire::timestamp),
-        ..entry(kind, common_name(certificate.subject_name()), seconds(certificate.not_after()))
+        valid_from: moment(certificate.not_before()).map(wire::timestamp),
+        ..entry(kind, common_name(certificate.subject_name()), moment(certificate.not_after()))
     }
 }
 
 fn revocation_list(der: &[u8]) -> v1::TrustEntry {
     let (kind, sha256) = (v1::TrustKind::RevocationList, gateway_model::Digest::of(der).as_bytes().to_vec().into());
     let Ok(list) = X509Crl::from_der(der) else { return v1::TrustEntry { sha256, ..entry(kind, String::new(), None) } };
-    let end = list.next_update().and_then(seconds);
+    let end = list.next_update().and_then(moment);
     v1::TrustEntry {
         sha256,
-        valid_from: seconds(list.last_update()).map(wire::timestamp),
+        valid_from: moment(list.last_update()).map(wire::timestamp),
         ..entry(kind, common_name(list.issuer_name()), end)
     }
 }
@@ -117,10 +118,4 @@ fn end(entry: &v1::TrustEntry) -> Option<(i64, i32)> {
 pub(crate) fn common_name(name: &X509NameRef) -> String {
     let common = name.entries_by_nid(Nid::COMMONNAME).next().or_else(|| name.entries().next());
     common.and_then(|entry| entry.data().to_string().ok()).unwrap_or_default()
-}
-
-pub(crate) fn seconds(at: &openssl::asn1::Asn1TimeRef) -> Option<Timestamp> {
-    let epoch = openssl::asn1::Asn1Time::from_unix(0).ok()?;
-    let since = epoch.diff(at).ok()?;
-    Some(Timestamp::from_seconds(i64::from(since.days) * 86_400 + i64::from(since.secs)))
 }
