@@ -36,6 +36,8 @@ pub struct Settings {
     pub gate_backoff: Backoff,
     /// Attempts after which a delivery is held when its adapter breaks down twice in a row.
     pub panics_max: u32,
+    /// Attempts after which a delivery is held when its worker falls silent twice in a row while others get through.
+    pub silences_max: u32,
     /// After this a missing final receipt raises an alarm.
     pub receipt_overdue_after: Duration,
     /// How long after the envelope's expiry a missing final receipt is waited for before the delivery is held.
@@ -73,6 +75,7 @@ impl Default for Settings {
             delivery_backoff: backoff,
             gate_backoff: backoff,
             panics_max: 3,
+            silences_max: 8,
             receipt_overdue_after: Duration::from_secs(24 * 3_600),
             receipt_grace: Duration::from_secs(24 * 3_600),
             body_retention: Duration::from_secs(30 * 24 * 3_600),

@@ -68,12 +68,22 @@ async fn settle_together(engine: &Core, snapshot: &Snapshot, load: &Load, attemp
             if settled == Some(DeliveryState::Delivered) {
                 engine.tally.count_delivered(load.rows.len());
             }
+            if matches!(settled, Some(DeliveryState::Delivered | DeliveryState::Forwarded { .. })) {
+                count_taken(engine, load);
+            }
             tell(engine, load, result.err());
             settled
         }
     };
     engine.events.tell(load.envelope.seq);
     settled
+}
+
+/// The other side has it now.
+fn count_taken(engine: &Core, load: &Load) {
+    if let Some(party) = load.place.destination.party() {
+        engine.pace.count_taken(&party, load.rows.len(), engine.clock.steady());
+    }
 }
 
 fn settlement(ending: &Ending, leases: Vec<Lease>, at: Timestamp) -> Settle {

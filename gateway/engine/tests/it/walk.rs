@@ -85,6 +85,24 @@ async fn an_adapter_that_breaks_down_is_caught_and_its_poison_is_held_while_neig
 }
 
 #[tokio::test]
+async fn what_silences_its_worker_again_and_again_is_held_once_others_get_through() {
+    let node = Node::new(COMMUNE);
+    node.system.always(key(1), Answer::Defer(Reason::WorkerSilent, Scope::Delivery));
+    node.submit(1, &["ward"]).await.unwrap();
+    // A worker that falls silent at everything is not held against a delivery.
+    for _ in 0..12 {
+        node.clock.advance(Duration::from_secs(3_600));
+        node.walk().await;
+    }
+    assert!(matches!(node.state(1).await, DeliveryState::Waiting { reason: Some(Reason::WorkerSilent), .. }));
+    node.submit(2, &["ward"]).await.unwrap();
+    node.walk().await;
+    assert_eq!(node.state(2).await, DeliveryState::Delivered);
+    node.pass(Duration::from_secs(4_200)).await;
+    assert_eq!(node.state(1).await, DeliveryState::Held { reason: Reason::WorkerSilent });
+}
+
+#[tokio::test]
 async fn what_fails_by_itself_is_tried_until_it_expires_however_often_it_failed() {
     let node = Node::new(COMMUNE);
     node.system.always(key(1), Answer::Defer(Reason::AdapterFailed, Scope::Delivery));

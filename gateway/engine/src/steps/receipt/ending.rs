@@ -169,13 +169,32 @@ impl Case<'_> {
         }
     }
 
+    /// Whether it breaks down whatever is to take it, again and again: others suffer from every further try. A worker that falls silent at
+    /// everything is not held against one delivery: another one must have got through meanwhile.
+    fn is_poison(&self, reason: Reason, scope: Scope) -> bool {
+        let (settings, attempt) = (&self.engine.settings, self.load.attempt());
+        let again = self.load.rows.iter().all(|(row, _)| row.state.reason() == Some(reason));
+        match reason {
+            Reason::AdapterPanicked => again && scope == Scope::Delivery && attempt >= settings.panics_max,
+            Reason::WorkerSilent => again && attempt >= settings.silences_max && self.others_got_through(attempt),
+            _ => false,
+        }
+    }
+
+    /// Whether anything else was answered since the attempt before this one.
+    fn others_got_through(&self, attempt: u32) -> bool {
+        let waited = self.engine.settings.delivery_backoff.wait(attempt.saturating_sub(1), 1.0);
+        let before = self.engine.clock.steady().minus(waited);
+        let party = self.load.place.destination.party();
+        party.and_then(|party| self.engine.gates().answered(&party)).is_some_and(|answered| answered >= before)
+    }
+
     /// Waits for its next attempt: nothing is lost by trying until it expires. What breaks adapters down waits for a person.
     fn waiting(&self, reason: Reason, retry_after: Option<std::time::Duration>, scope: Scope) -> Ending {
         let (engine, attempt) = (self.engine, self.load.attempt());
         let settings = &engine.settings;
-        let again = self.load.rows.iter().all(|(row, _)| row.state.reason() == Some(reason));
-        if scope == Scope::Delivery && reason == Reason::AdapterPanicked && again && attempt >= settings.panics_max {
-            return self.held(Reason::AdapterPanicked, Attempted::Yes);
+        if self.is_poison(reason, scope) {
+            return self.held(reason, Attempted::Yes);
         }
         if engine.clock.now() >= self.load.envelope.header.expires_at.plus(settings.receipt_grace) {
             return self.held(Reason::ReceiptOverdue, Attempted::Yes);
