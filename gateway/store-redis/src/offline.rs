@@ -60,21 +60,19 @@ pub(crate) struct Found {
 
 /// Says that a node runs on the store.
 pub(crate) async fn announce(link: &Link, keys: &Keys, node: &str) -> Result<Found, Failure> {
-    tell_of(link, keys, node, ALIVE_FOR).await
-}
-
-/// Says that a node has ended.
-pub(crate) async fn leave(link: &Link, keys: &Keys, node: &str) -> Result<Found, Failure> {
-    tell_of(link, keys, node, Duration::ZERO).await
-}
-
-async fn tell_of(link: &Link, keys: &Keys, node: &str, span: Duration) -> Result<Found, Failure> {
     let mut call = ALIVE.call(&keys.head());
-    call.arg(keys.tag()).arg(node).arg(milliseconds(span));
+    call.arg(keys.tag()).arg(node).arg(milliseconds(ALIVE_FOR));
     let [holder, importing, nonce] = fixed(link.try_run(Way::Read, &ALIVE, &call).await?)?;
     let first = |text: bytes::Bytes| String::from_utf8_lossy(&text).split('.').next().unwrap_or_default().to_owned();
     let newest_boot = optional(nonce)?.and_then(|nonce| first(nonce).parse().ok()).unwrap_or(0);
     Ok(Found { holder: optional(holder)?.map(first), is_half_imported: number(importing)? > 0, newest_boot })
+}
+
+/// Says that the opening of this number, under the name of a node, has ended.
+pub(crate) async fn leave(link: &Link, keys: &Keys, node: &str, boot: u64) -> Result<(), Failure> {
+    let mut call = ALIVE.call(&keys.head());
+    call.arg(keys.tag()).arg(node).arg(0).arg(boot);
+    link.try_run(Way::Read, &ALIVE, &call).await.map(drop)
 }
 
 /// A store that no gateway runs on, held until it is closed.

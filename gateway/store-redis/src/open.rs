@@ -81,12 +81,13 @@ pub(crate) async fn open(options: OpenOptions) -> Result<RedisStore, OpenError> 
         link,
         keys,
         node: options.node,
+        boot,
         heard: crate::uses::Heard::default(),
         shared,
         queue: Mutex::new(Some(Arc::new(queue))),
         tasks: Mutex::new(vec![tokio::spawn(writer.run()), tokio::spawn(keeper.run())]),
     };
-    while let Err(failure) = settle_in(&store, boot, options.now, options.retry_max).await {
+    while let Err(failure) = settle_in(&store, options.now, options.retry_max).await {
         let error = broken(&name, &failure);
         let left = until.saturating_duration_since(Instant::now());
         if !is_passing(&error) || left.is_zero() || !store.link.back_within(left).await {
@@ -150,9 +151,9 @@ async fn check_clock(link: &Link) -> Result<(), OpenError> {
 }
 
 /// Learns how much room there is, and wakes what a clock that ran ahead has put off. Harmless when it is done again.
-async fn settle_in(store: &RedisStore, boot: u64, now: Option<Timestamp>, retry_max: Duration) -> Result<(), Failure> {
+async fn settle_in(store: &RedisStore, now: Option<Timestamp>, retry_max: Duration) -> Result<(), Failure> {
     let (link, keys, shared) = (store.link.clone(), store.keys.clone(), store.shared.clone());
-    Keeper { link, keys, shared, node: store.node.clone(), boot }.look().await?;
+    Keeper { link, keys, shared, node: store.node.clone(), boot: store.boot }.look().await?;
     match now {
         Some(now) => bring_back(store, now, now.plus(retry_max)).await,
         None => Ok(()),

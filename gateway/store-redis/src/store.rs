@@ -38,6 +38,8 @@ pub struct RedisStore {
     pub(crate) link: Arc<Link>,
     pub(crate) keys: Keys,
     pub(crate) node: String,
+    /// The number of this opening.
+    pub(crate) boot: u64,
     pub(crate) shared: Arc<Shared>,
     pub(crate) heard: uses::Heard,
     pub(crate) queue: Mutex<Option<Arc<Queue>>>,
@@ -300,7 +302,7 @@ impl Store for RedisStore {
             task.abort();
             join(task).await;
         }
-        if let Err(failure) = offline::leave(&self.link, &self.keys, &self.node).await {
+        if let Err(failure) = offline::leave(&self.link, &self.keys, &self.node, self.boot).await {
             tracing::warn!(%failure, "Redis cannot be told that this node has ended");
         }
         self.link.close();

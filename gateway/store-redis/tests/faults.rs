@@ -337,9 +337,15 @@ async fn a_process_whose_name_another_one_has_taken_writes_no_more_and_ends() {
     assert!(what.contains("\"one\"") && what.contains("redis.node"), "{what}");
     accepted(&second, &acceptance(&fixture.envelope(3))).await;
     assert_eq!(second.counts().await.unwrap().log_size, 2, "what was refused is not there");
-    for store in [first, second] {
-        store.close().await;
-    }
+    first.close().await;
+    let alive = redis.ask(&["ZSCORE", &format!("test:{{{OURS}}}:alive"), "one"]);
+    assert!(
+        !matches!(alive, redis::Value::Nil),
+        "the newer process runs, and no verb of the command line may take the store"
+    );
+    second.close().await;
+    let alive = redis.ask(&["ZSCORE", &format!("test:{{{OURS}}}:alive"), "one"]);
+    assert!(matches!(alive, redis::Value::Nil), "{alive:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
