@@ -1,7 +1,7 @@
 //! The relay to one gateway.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use adapters_sdk::relay::{Relay, ReturnFault};
@@ -13,16 +13,20 @@ use gateway_model::{Reason, limits};
 use prost::Message;
 use proto::v1;
 use proto::v1::relay_response::Result as Answered;
+use proto::v1::relay_service_client::RelayServiceClient;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
+use tonic::transport::Channel;
 
-use crate::Wiring;
 use crate::fault::Fault;
 use crate::link::Link;
 use crate::upload::{self, Progress, Turns};
+use crate::{Met, Wiring};
 
 /// Left of a lease for the answer to be settled.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
+/// Characters of a version that are kept.
+const VERSION_CHARS_MAX: usize = 64;
 
 /// Passes envelopes to one gateway.
 pub(crate) struct PeerRelay {
@@ -32,6 +36,7 @@ pub(crate) struct PeerRelay {
     line: Mutex<Line>,
     /// Answers to envelopes, over all connections: a peer that answers others is not dead.
     answers: Arc<AtomicU64>,
+    met: Arc<std::sync::Mutex<Met>>,
 }
 
 /// The connection of the moment, or why there is none.
@@ -44,7 +49,12 @@ struct Line {
 impl PeerRelay {
     pub(crate) fn new(gateway: GatewayId, wiring: Arc<Wiring>) -> Self {
         let uploads = Turns::new(wiring.settings.uploads_max);
-        Self { gateway, wiring, uploads, line: Mutex::default(), answers: Arc::default() }
+        Self { gateway, wiring, uploads, line: Mutex::default(), answers: Arc::default(), met: Arc::default() }
+    }
+
+    /// What the peer showed of itself when it was last met.
+    pub(crate) fn met(&self) -> Met {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The live connection, dialled when there is none. Callers that waited while another one dialled in vain share its failure.
@@ -64,8 +74,9 @@ impl PeerRelay {
         let mut back_off = settings.back_off_first;
         for attempt in 1.. {
             match Link::dial(facts.clone(), &self.wiring.identity, settings, &self.answers).await {
-                Ok(link) => {
+                Ok(mut link) => {
                     tracing::info!(gateway = %self.gateway, "connected to a gateway");
+                    self.greet(&mut link);
                     let link = Arc::new(link);
                     line.link = Some(link.clone());
                     return Ok(link);
@@ -83,6 +94,18 @@ impl PeerRelay {
             }
         }
         Err(Fault::Unreachable("no attempt to connect was made".to_owned()))
+    }
+
+    /// Notes what the peer showed, and asks who it is besides; nobody waits for the answer.
+    fn greet(&self, link: &mut Link) {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).certificate.clone_from(&link.certificate);
+        let (gateway, met, client) = (self.gateway.clone(), self.met.clone(), link.client.clone());
+        let time_max = self.wiring.settings.call_time_max;
+        link.besides.spawn(async move {
+            if let Ok(Err(fault)) = timeout(time_max, ping(client, &gateway, &met)).await {
+                tracing::debug!(%gateway, %fault, "a gateway does not say who it is");
+            }
+        });
     }
 
     /// Brings the parts, then the envelope.
@@ -159,13 +182,7 @@ impl PeerRelay {
     /// Asks who is there.
     pub(crate) async fn ping(&self) -> Result<v1::PingResponse, Fault> {
         let link = self.link().await?;
-        let answered =
-            link.client.clone().ping(v1::PingRequest {}).await.map_err(|status| Fault::from_status(&status))?;
-        let answer = answered.into_inner();
-        if answer.gateway == self.gateway.as_str() {
-            return Ok(answer);
-        }
-        Err(Fault::NotTrusted(format!("{} answers where {} should", answer.gateway, self.gateway)))
+        ping(link.client.clone(), &self.gateway, &self.met).await
     }
 
     /// Asks what is known there, and says how long that may take.
@@ -180,6 +197,22 @@ impl PeerRelay {
         let answered = link.client.clone().trace(request).await.map_err(|status| Fault::from_status(&status))?;
         Ok(answered.into_inner().timeline.unwrap_or_default())
     }
+}
+
+/// Asks who is there, and notes the version that it says.
+async fn ping(
+    mut client: RelayServiceClient<Channel>,
+    gateway: &GatewayId,
+    met: &std::sync::Mutex<Met>,
+) -> Result<v1::PingResponse, Fault> {
+    let answered = client.ping(v1::PingRequest {}).await.map_err(|status| Fault::from_status(&status))?;
+    let answer = answered.into_inner();
+    if answer.gateway != gateway.as_str() {
+        return Err(Fault::NotTrusted(format!("{} answers where {gateway} should", answer.gateway)));
+    }
+    met.lock().unwrap_or_else(PoisonError::into_inner).version =
+        answer.version.chars().take(VERSION_CHARS_MAX).collect();
+    Ok(answer)
 }
 
 /// Where a hand-over failed.

@@ -43,6 +43,15 @@ pub trait PeerBook: Send + Sync {
     fn peer(&self, id: &GatewayId) -> Option<PeerFacts>;
 }
 
+/// What a gateway showed of itself when it was last met. Empty before that: nothing is known of whoever was not spoken with since the start.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Met {
+    /// Its TLS certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Its software version, by its own word; at most 64 characters.
+    pub version: String,
+}
+
 /// The relays to all gateways, each made when it is first needed.
 pub struct RelayPeers {
     wiring: Arc<Wiring>,
@@ -61,6 +70,12 @@ impl RelayPeers {
     /// Relays that identify themselves with `identity` and find their peers in `book`; `now` is the gateway's clock.
     pub fn new(identity: RelayIdentity, settings: RelaySettings, book: Arc<dyn PeerBook>, now: Now) -> Self {
         Self { wiring: Arc::new(Wiring { identity, settings, book, now }), relays: Mutex::default() }
+    }
+
+    /// What a gateway showed of itself when it was last met.
+    pub fn met(&self, gateway: &GatewayId) -> Met {
+        let relays = self.relays.lock().unwrap_or_else(PoisonError::into_inner);
+        relays.get(gateway).map(|relay| relay.met()).unwrap_or_default()
     }
 }
 

@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use proto::v1::relay_service_client::RelayServiceClient;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
@@ -29,6 +30,10 @@ pub(crate) struct Link {
     pub client: RelayServiceClient<Channel>,
     /// The stream of envelopes.
     pub pipeline: Pipeline,
+    /// The certificate that the other side showed, DER.
+    pub certificate: Vec<u8>,
+    /// What goes on besides for as long as the connection is held.
+    pub besides: JoinSet<()>,
 }
 
 impl Link {
@@ -40,11 +45,11 @@ impl Link {
         answers: &Arc<AtomicU64>,
     ) -> Result<Self, Fault> {
         let dialled = tokio::time::timeout(settings.connect_time_max, connect(&facts, identity, settings)).await;
-        let channel =
+        let (channel, certificate) =
             dialled.map_err(|_| Fault::Unreachable(format!("{} does not answer in time", facts.address)))??;
         let client = RelayServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
         let pipeline = Pipeline::open(client.clone(), settings.in_flight_max, answers.clone());
-        Ok(Self { facts, client, pipeline })
+        Ok(Self { facts, client, pipeline, certificate, besides: JoinSet::new() })
     }
 
     /// Whether the stream still stands.
@@ -53,7 +58,12 @@ impl Link {
     }
 }
 
-async fn connect(facts: &PeerFacts, identity: &RelayIdentity, settings: &RelaySettings) -> Result<Channel, Fault> {
+/// The channel, and the certificate that the other side showed.
+async fn connect(
+    facts: &PeerFacts,
+    identity: &RelayIdentity,
+    settings: &RelaySettings,
+) -> Result<(Channel, Vec<u8>), Fault> {
     let (host, port) = host_and_port(&facts.address)?;
     let unreachable =
         |fault: &dyn std::fmt::Display| Fault::Unreachable(bounded(&format!("{}: {fault}", facts.address)));
@@ -63,7 +73,9 @@ async fn connect(facts: &PeerFacts, identity: &RelayIdentity, settings: &RelaySe
     let name = ServerName::try_from(host.clone()).map_err(|fault| unreachable(&fault))?;
     let connector = TlsConnector::from(Arc::new(config));
     let stream = connector.connect(name, tcp).await.map_err(|fault| tls_fault(&facts.address, &fault))?;
-    over(stream, facts, settings).await.map_err(|fault| unreachable(&fault))
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.to_vec());
+    let channel = over(stream, facts, settings).await.map_err(|fault| unreachable(&fault))?;
+    Ok((channel, shown.unwrap_or_default()))
 }
 
 /// HTTP/2 over a connection that stands. Its connector gives the connection away once and then no more.

@@ -16,8 +16,8 @@ use proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::fixture::{NOON, Parts, Reply, World, delivery, tinh};
-use crate::{RelayIdentity, RelayIdentityError, RelaySettings};
+use crate::fixture::{NOON, Parts, Reply, VERSION, World, delivery, tinh};
+use crate::{Met, RelayIdentity, RelayIdentityError, RelaySettings};
 
 fn settings() -> RelaySettings {
     RelaySettings { back_off_first: Duration::from_millis(10), chunk_bytes: 1_024, ..RelaySettings::default() }
@@ -350,6 +350,30 @@ async fn a_peer_that_does_not_take_our_certificate_is_told_of_in_the_detail() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_gateway_is_known_by_its_certificate_and_its_version_once_it_was_met() {
+    let world = world().await;
+    taken(world.relay().deliver(&delivery(1, &[])).await);
+    let told = async {
+        while world.peers.met(&tinh()).version.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+    let certificate = world.credential.certificate_der.clone();
+    assert_eq!(world.peers.met(&tinh()), Met { certificate, version: VERSION.to_owned() });
+}
+
+#[tokio::test]
+async fn nothing_is_known_of_a_gateway_before_it_was_met_and_no_version_of_one_that_names_another() {
+    let world = world().await;
+    *world.script.name.lock().unwrap() = "somebody-else".to_owned();
+    assert_eq!(world.peers.met(&tinh()), Met::default());
+    let fault = world.peers.ping(&tinh(), Duration::from_secs(20)).await.unwrap_err();
+    assert_eq!(fault.reason, Reason::PeerNotTrusted);
+    assert_eq!(world.peers.met(&tinh()).version, "");
 }
 
 #[tokio::test]

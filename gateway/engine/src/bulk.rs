@@ -146,20 +146,22 @@ impl Operate {
     /// Lets a second person approve a plan.
     ///
     /// # Errors
-    /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it is not waiting, or was planned by the same person.
+    /// [`Reason::NotFound`]; [`Reason::StateNotAllowed`] when it is not waiting for an approval, or was planned by the same person.
     pub async fn approve_bulk(&self, operator: &OperatorId, id: &str) -> Result<BulkPlan, Refusal> {
         self.read_again(&mark_of(id), 1).await?;
-        let plan = self.engine().bulks.change(id, |plan| {
-            if plan.status != BulkStatus::Planned || plan.planned_by == *operator {
-                return Err(Refusal::new(Reason::StateNotAllowed)
-                    .at("bulk_id")
-                    .saw("another person approves, before it runs"));
-            }
-            plan.approved_by = Some(operator.clone());
-            Ok(())
-        })?;
+        let mut plan = self.engine().bulks.get(id)?;
+        if plan.status != BulkStatus::Planned || plan.approved_by.is_some() || plan.planned_by == *operator {
+            return Err(Refusal::new(Reason::StateNotAllowed)
+                .at("bulk_id")
+                .saw("another person approves, once, before it runs"));
+        }
+        plan.approved_by = Some(operator.clone());
+        // In the log first: an approval that is not kept is none.
         self.keep(&plan, Some((ActKind::BulkApproved, operator))).await?;
-        Ok(plan)
+        self.engine().bulks.change(id, |known| {
+            known.approved_by.clone_from(&plan.approved_by);
+            Ok(())
+        })
     }
 
     /// Begins to carry a plan out, in the background.
@@ -190,7 +192,7 @@ impl Operate {
             self.engine().bulks.change(id, back)?;
             return Err(refusal);
         }
-        let (operate, operator, running) = (self.clone(), operator.clone(), plan.clone());
+        let (operate, operator, running) = (self.of_plan(), operator.clone(), plan.clone());
         self.engine().tasks.spawn(async move { operate.carry_out(&operator, running).await });
         Ok(plan)
     }
@@ -218,7 +220,12 @@ impl Operate {
             Ok(())
         })?;
         self.keep(&plan, Some((ActKind::BulkStopped, operator))).await?;
-        Ok(plan)
+        // What was under way may have ended, and been kept, before the stop was: how far it came is kept once more.
+        let now = self.engine().bulks.get(id)?;
+        if now != plan {
+            self.keep(&now, None).await?;
+        }
+        Ok(now)
     }
 
     /// A plan as it stands.
@@ -329,7 +336,7 @@ impl Operate {
     async fn keep(&self, plan: &BulkPlan, by: Option<(ActKind, &OperatorId)>) -> Result<(), Refusal> {
         let leaf = by.map(|(kind, operator)| {
             let subject = format!("bulk:{} {} {}", plan.id, plan.action.as_str(), plan.deliveries.len());
-            self.engine().act(kind, operator, subject, plan.note.clone()).encode()
+            self.act(kind, operator, subject, plan.note.clone()).encode()
         });
         let mark = Mark { name: mark_of(&plan.id), value: Some(plan.encode()), leaf };
         let kept = self.engine().store.mark(mark).await;

@@ -6,12 +6,14 @@
 mod look;
 mod moves;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_evidence::{ActKind, Receipt};
+use gateway_evidence::merkle::leaf_hash;
+use gateway_evidence::{Act, ActKind, Receipt};
 use gateway_model::id::{EnvelopeId, EnvelopeKey, OperatorId};
-use gateway_model::{Reason, Refusal, Timestamp, limits};
+use gateway_model::{Digest, Reason, Refusal, Timestamp, limits};
 use gateway_store::Pressure;
 use gateway_store::mark::Mark;
 use gateway_store::query::{Counts, Page, Query};
@@ -37,6 +39,8 @@ const DOCUMENT_PAGES_MAX: usize = 20;
 #[derive(Clone)]
 pub struct Operate {
     engine: Arc<Core>,
+    /// Where the operator acts from; `None` when nobody knows, or a plan acts.
+    address: Option<SocketAddr>,
 }
 
 /// Which envelopes a timeline is about.
@@ -92,7 +96,25 @@ pub struct Status {
 
 impl Operate {
     pub(crate) fn new(engine: Arc<Core>) -> Self {
-        Self { engine }
+        Self { engine, address: None }
+    }
+
+    /// The same for an operator who acts from `address`: every act says so.
+    #[must_use]
+    pub fn acting_from(self, address: SocketAddr) -> Self {
+        Self { address: Some(address), ..self }
+    }
+
+    /// The same for what a plan does: the act that began the plan says where from.
+    pub(crate) fn of_plan(&self) -> Self {
+        Self { address: None, ..self.clone() }
+    }
+
+    /// An act of an operator here and now.
+    pub(crate) fn act(&self, kind: ActKind, operator: &OperatorId, subject: String, note: String) -> Act {
+        let (gateway, at) = (self.engine.gateway.clone(), self.engine.clock.now());
+        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
+        Act { kind, gateway, at, operator: operator.clone(), subject, note, address }
     }
 
     pub(crate) fn engine(&self) -> &Core {
@@ -173,10 +195,17 @@ impl Operate {
     /// # Errors
     /// [`Reason::StoreUnavailable`]; the act must not go on then.
     pub async fn note(&self, kind: ActKind, operator: &OperatorId, subject: String, note: &str) -> Result<(), Refusal> {
-        let leaf = self.engine.act(kind, operator, subject, note.to_owned()).encode();
+        self.keep_act(&self.act(kind, operator, subject, note.to_owned())).await.map(drop)
+    }
+
+    /// Keeps an act as a leaf, and gives the leaf's hash.
+    async fn keep_act(&self, act: &Act) -> Result<Digest, Refusal> {
+        let leaf = act.encode();
+        let hash = leaf_hash(&leaf);
         // Nothing to remember but the leaf.
         let mark = Mark { name: "act".to_owned(), value: None, leaf: Some(leaf) };
-        self.engine.store.mark(mark).await.map(drop).map_err(|error| store_refusal(&self.engine, &error))
+        self.engine.store.mark(mark).await.map_err(|error| store_refusal(&self.engine, &error))?;
+        Ok(hash)
     }
 
     /// The same with a reason that is asked for.

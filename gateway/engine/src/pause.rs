@@ -136,16 +136,9 @@ impl Pauses {
 
 impl Core {
     /// Pauses, or resumes, and says so in the log: one commit.
-    pub(crate) async fn set_pause(
-        &self,
-        subject: &Pausable,
-        operator: &OperatorId,
-        note: &str,
-        kind: ActKind,
-    ) -> Result<Option<Pause>, StoreError> {
-        let act = self.act(kind, operator, subject.to_string(), note.to_owned());
+    pub(crate) async fn set_pause(&self, subject: &Pausable, act: Act) -> Result<Option<Pause>, StoreError> {
         let leaf = act.encode();
-        let pause = match kind {
+        let pause = match act.kind {
             ActKind::Paused => Some(Pause { operator: act.operator, note: act.note, since: act.at }),
             _ => None,
         };
@@ -153,12 +146,6 @@ impl Core {
         self.store.mark(Mark { name: format!("{MARKS}{subject}"), value, leaf: Some(leaf) }).await?;
         self.pauses.learn(subject, pause.clone());
         Ok(pause)
-    }
-
-    /// An act of an operator here and now.
-    pub(crate) fn act(&self, kind: ActKind, operator: &OperatorId, subject: String, note: String) -> Act {
-        let (gateway, at, operator) = (self.gateway.clone(), self.clock.now(), operator.clone());
-        Act { kind, gateway, at, operator, subject, note }
     }
 }
 
@@ -171,7 +158,8 @@ impl Operate {
     pub async fn pause(&self, subject: &Pausable, operator: &OperatorId, note: &str) -> Result<Pause, Refusal> {
         check_note(note)?;
         self.check_subject(subject)?;
-        let paused = self.engine().set_pause(subject, operator, note, ActKind::Paused).await;
+        let act = self.act(ActKind::Paused, operator, subject.to_string(), note.to_owned());
+        let paused = self.engine().set_pause(subject, act).await;
         let paused = paused.map_err(|error| store_refusal(self.engine(), &error))?;
         paused.ok_or_else(|| Reason::NotFound.into())
     }
@@ -189,7 +177,8 @@ impl Operate {
         if self.paused(subject).is_none() {
             return Err(Refusal::new(Reason::StateNotAllowed).at("destination").saw(subject.to_string()));
         }
-        let resumed = self.engine().set_pause(subject, operator, note, ActKind::Resumed).await;
+        let act = self.act(ActKind::Resumed, operator, subject.to_string(), note.to_owned());
+        let resumed = self.engine().set_pause(subject, act).await;
         resumed.map(drop).map_err(|error| store_refusal(self.engine(), &error))
     }
 

@@ -13,6 +13,8 @@ use crate::event::{bounded, instant, malformed, read_instant};
 pub const ACT_SCHEMA: &str = "lienthong.act.v1";
 /// Bytes of what an act is about.
 pub const SUBJECT_BYTES_MAX: usize = 512;
+/// Bytes of the address that an operator acts from.
+pub const ADDRESS_BYTES_MAX: usize = 128;
 /// Bytes of a serialized act.
 pub const ACT_BYTES_MAX: usize = limits::TEXT_BYTES_MAX + 2 * 1024;
 
@@ -31,6 +33,8 @@ pub struct Act {
     pub subject: String,
     /// Why, in the operator's words; may be empty.
     pub note: String,
+    /// Where from: address and port, as the gateway saw it; empty when it is not known.
+    pub address: String,
 }
 
 /// Every kind of act.
@@ -52,6 +56,8 @@ pub enum ActKind {
     Exported,
     /// Signed in to the console.
     SignedIn,
+    /// Moved one delivery: the event that says so rests on this.
+    Moved,
 }
 
 impl Act {
@@ -74,6 +80,7 @@ impl Act {
             operator: OperatorId::parse(&wire.operator).map_err(|_| malformed("act.operator"))?,
             subject: bounded(&wire.subject, SUBJECT_BYTES_MAX, "act.subject")?,
             note: bounded(&wire.note, limits::TEXT_BYTES_MAX, "act.note")?,
+            address: bounded(&wire.address, ADDRESS_BYTES_MAX, "act.address")?,
         };
         if act.encode() == bytes { Ok(act) } else { Err(malformed("act")) }
     }
@@ -88,6 +95,7 @@ impl Act {
             operator: self.operator.to_string(),
             subject: self.subject.clone(),
             note: self.note.clone(),
+            address: self.address.clone(),
         };
         wire.encode_to_vec().into()
     }
@@ -95,7 +103,7 @@ impl Act {
 
 impl ActKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Paused,
         Self::Resumed,
         Self::BulkPlanned,
@@ -104,6 +112,7 @@ impl ActKind {
         Self::BulkStopped,
         Self::Exported,
         Self::SignedIn,
+        Self::Moved,
     ];
 
     /// Name in lists and JSON.
@@ -117,6 +126,7 @@ impl ActKind {
             Self::BulkStopped => "bulk-stopped",
             Self::Exported => "exported",
             Self::SignedIn => "signed-in",
+            Self::Moved => "moved",
         }
     }
 
@@ -130,6 +140,7 @@ impl ActKind {
             Self::BulkStopped => v1::ActKind::BulkStopped,
             Self::Exported => v1::ActKind::Exported,
             Self::SignedIn => v1::ActKind::SignedIn,
+            Self::Moved => v1::ActKind::Moved,
         }
     }
 
@@ -150,6 +161,7 @@ mod tests {
             operator: OperatorId::parse("truc-ban").unwrap(),
             subject: "gateway:gw-huyen".to_owned(),
             note: "bảo trì".to_owned(),
+            address: "10.20.0.7:50112".to_owned(),
         }
     }
 
@@ -161,10 +173,24 @@ mod tests {
     }
 
     #[test]
+    fn a_leaf_of_the_time_before_addresses_is_read_as_an_act_without_one() {
+        let old = concat!(
+            "0a106c69656e74686f6e672e6163742e763110011a02677722060880f7c4d506",
+            "2a08747275632d62616e3209676174657761793a783a0178"
+        );
+        let old = hex::decode(old).unwrap();
+        let read = Act::decode(&old).unwrap();
+        assert_eq!((read.address.as_str(), read.operator.as_str()), ("", "truc-ban"));
+        assert_eq!(read.encode(), old, "and is the same leaf");
+    }
+
+    #[test]
     fn an_event_is_no_act_and_what_is_too_long_is_refused() {
         assert_eq!(Act::decode(b""), Err(malformed("act.schema")));
         let long = Act { subject: "x".repeat(SUBJECT_BYTES_MAX + 1), ..act(ActKind::Paused) };
         assert_eq!(Act::decode(&long.encode()), Err(EvidenceError::TooLarge { what: "act.subject" }));
+        let far = Act { address: "x".repeat(ADDRESS_BYTES_MAX + 1), ..act(ActKind::Paused) };
+        assert_eq!(Act::decode(&far.encode()), Err(EvidenceError::TooLarge { what: "act.address" }));
         let other = v1::Act { schema: crate::event::EVENT_SCHEMA.to_owned(), ..Default::default() };
         assert_eq!(Act::decode(&other.encode_to_vec()), Err(malformed("act.schema")));
     }

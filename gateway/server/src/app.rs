@@ -35,7 +35,7 @@ use crate::alarms::{AlarmsError, Channel};
 use crate::check;
 use crate::config::{AdapterConfig, Config, Fault};
 use crate::console::OpenConsole;
-use crate::directory_source::{DirectorySource, SourceError, SourceParts};
+use crate::directory_source::{DirectorySource, KeptDirectory, SourceError, SourceParts};
 use crate::doors::{DoorParts, Doors};
 use crate::evidence_key::{self, KeyError};
 use crate::metrics::DoorMetrics;
@@ -174,8 +174,7 @@ impl App {
         });
         metrics.certificate_expires_at(identity.expires_at().map_or(0, Timestamp::seconds));
         let console = OpenConsole::open(&config, &identity).await?;
-        let alarms = Channel::open_all(&config.alarms, &config.gateway.id)?;
-        let draining = CancellationToken::new();
+        let (alarms, draining) = (Channel::open_all(&config.alarms, &config.gateway.id)?, CancellationToken::new());
         let doors = Doors::new(DoorParts {
             engine: engine.clone(),
             language: config.gateway.language,
@@ -191,6 +190,7 @@ impl App {
             console: console.as_ref().map(|console| console.links.clone()),
             register: FileRegister::new(&config.store.path),
             tls_expires_at: identity.expires_at(),
+            kept_directory: KeptDirectory::of(&config),
         });
         let admin = Admin::new(engine.clone(), registry, served(&config.adapters), draining.clone());
         let (doors_listener, doors_address) = bind("listen.doors", config.listen.doors).await?;

@@ -73,8 +73,9 @@ impl People for Registered {
     }
 
     async fn signed_in(&self, signed_in: &SignedIn) -> Result<(), Status> {
-        let (operator, address) = (&signed_in.operator, signed_in.address.to_string());
-        let noted = self.0.operate().note(ActKind::SignedIn, operator, address, "").await;
+        let (operator, address) = (&signed_in.operator, signed_in.address);
+        let operate = self.0.operate().acting_from(address);
+        let noted = operate.note(ActKind::SignedIn, operator, address.to_string(), "").await;
         noted.map_err(|refusal| errors::status(&refusal, signed_in.language))
     }
 }

@@ -21,7 +21,7 @@ use proto::v1::directory_service_client::DirectoryServiceClient;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Directory;
+use crate::config::{Config, Directory};
 use crate::dial;
 
 mod share;
@@ -95,6 +95,24 @@ pub struct SourceParts {
     pub failing: Gauge,
     /// Where other nodes of this gateway lay theirs.
     pub store: Arc<dyn Store>,
+}
+
+/// The last good directory, for whoever checks something by it offline.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeptDirectory {
+    /// Where it lies, as its authority signed it.
+    pub file: PathBuf,
+    /// Verification key of the authority, "name+hash+base64".
+    pub authority: String,
+}
+
+impl KeptDirectory {
+    /// Where a gateway with this configuration keeps it: a whole path, for whoever does not know where the gateway was started.
+    pub fn of(config: &Config) -> Self {
+        let kept = config.store.path.join(KEPT);
+        let authority = config.directory.authority.to_string();
+        Self { file: std::path::absolute(&kept).unwrap_or(kept), authority }
+    }
 }
 
 /// The source.

@@ -16,6 +16,7 @@ mod upload;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub use self::places::Place;
 use self::places::{Crowded, Places};
 use crate::config::Limits;
 use crate::console::ConsoleLinks;
+use crate::directory_source::KeptDirectory;
 use crate::errors;
 use crate::metrics::DoorMetrics;
 use crate::quota::DoorQuota;
@@ -100,6 +102,8 @@ pub struct DoorParts {
     pub register: FileRegister,
     /// When this gateway's own TLS certificate ends.
     pub tls_expires_at: Option<Timestamp>,
+    /// Where the last good directory lies, and who signs it.
+    pub kept_directory: KeptDirectory,
 }
 
 impl std::ops::Deref for Doors {
@@ -121,6 +125,8 @@ pub struct Caller {
     pub traceparent: Option<String>,
     /// The directory by which it was found.
     pub snapshot: Arc<Snapshot>,
+    /// Where it calls from; where the browser is, for whoever is signed in to the console.
+    pub address: SocketAddr,
     /// How long it waits for the answer, when it says so.
     patience: Option<Duration>,
     /// Its connection; `None` for whoever is signed in to the console.
@@ -178,7 +184,7 @@ impl Doors {
         let snapshot = self.engine.trust().current();
         let snapshot = snapshot.ok_or_else(|| errors::status(&Reason::DirectoryMissing.into(), language))?;
         let (party, patience) = (Party::Operator(signed_in.operator.clone()), deadline::patience(metadata));
-        Ok(Caller { party, language, traceparent: None, snapshot, patience, peer: None })
+        Ok(Caller { party, language, traceparent: None, snapshot, address: signed_in.address, patience, peer: None })
     }
 
     fn identify(&self, peer: Peer, metadata: &MetadataMap, language: Language) -> Result<Caller, Status> {
@@ -190,7 +196,7 @@ impl Doors {
             errors::stranger(language)
         })?;
         let (traceparent, patience) = (trace::sent_along(metadata), deadline::patience(metadata));
-        Ok(Caller { party, language, traceparent, snapshot, patience, peer: Some(peer) })
+        Ok(Caller { party, language, traceparent, snapshot, address: peer.address, patience, peer: Some(peer) })
     }
 
     /// Finds the caller of a long stream again.

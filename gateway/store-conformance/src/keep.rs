@@ -200,14 +200,18 @@ async fn deliver(suite: &Suite, number: u64, now: u64) {
     suite.store.change(change).await.unwrap();
 }
 
-async fn accept_with_parts(suite: &Suite, number: u64, parts: &[Digest]) {
-    let part = |digest: &Digest| v1::Part {
+/// A description of a part with this digest, as an envelope has it.
+pub(crate) fn part(digest: &Digest) -> v1::Part {
+    v1::Part {
         name: "tờ trình.pdf".to_owned(),
         media_type: "application/pdf".to_owned(),
         size: 3,
         sha256: Bytes::copy_from_slice(&digest.0),
         role: String::new(),
-    };
+    }
+}
+
+async fn accept_with_parts(suite: &Suite, number: u64, parts: &[Digest]) {
     let envelope = suite.fixture.sign(&v1::Envelope { parts: parts.iter().map(part).collect(), ..draft(number) });
     suite.store.accept(acceptance(&envelope)).await.unwrap();
 }

@@ -3,7 +3,7 @@
 use gateway_evidence::{Event, EventKind};
 use gateway_model::id::DeliveryId;
 use gateway_model::state::{DeliveryState, DeliveryStatus};
-use gateway_model::{Reason, limits};
+use gateway_model::{Digest, Reason, limits};
 use gateway_store::query::{PageToken, Query};
 use gateway_store::rows::{DeliverySummary, EnvelopeSeq};
 use gateway_store::settle::Settle;
@@ -11,6 +11,7 @@ use gateway_store::{Pressure, accept::Accept};
 use proto::v1;
 
 use crate::fixture::{OTHER, agency, draft, envelope_id, gateway_id};
+use crate::keep::part;
 use crate::suite::{
     Suite, acceptance, at, back, change, delivery_id, foreign, key, lease_of, record, settlement, waiting,
 };
@@ -126,8 +127,9 @@ pub async fn each_filter_of_a_list_keeps_what_it_names(suite: Suite) {
         let lease = lease_of(&suite.claim("a", 0).await[0]);
         suite.settle(settlement(lease, 1, state)).await;
     }
-    let third = suite.fixture.sign(&v1::Envelope { from: "ward".to_owned(), ..draft(3) });
-    let mut accept = acceptance(&third);
+    let attached = Digest::of(b"plan");
+    let third = suite.fixture.sign(&v1::Envelope { from: "ward".to_owned(), parts: vec![part(&attached)], ..draft(3) });
+    let (mut accept, digest) = (acceptance(&third), third.digest());
     accept.envelope = gateway_store::accept::NewEnvelope::new(&third, later(60));
     accept.deliveries[0].recipient.serving = agency("province");
     let third = accept.deliveries[0].id;
@@ -150,6 +152,12 @@ pub async fn each_filter_of_a_list_keeps_what_it_names(suite: Suite) {
         (Query { since: Some(at(60)), ..query() }, vec![third]),
         (Query { until: Some(at(60)), ..query() }, vec![second, first]),
         (Query { since: Some(at(0)), until: Some(at(61)), ..query() }, vec![third, second, first]),
+        (Query { code: Some("2/UBND-VP".to_owned()), ..query() }, vec![second]),
+        (Query { code: Some("/UBND-VP".to_owned()), ..query() }, vec![]),
+        (Query { digest: Some(digest), ..query() }, vec![third]),
+        (Query { digest: Some(attached), ..query() }, vec![third]),
+        (Query { digest: Some(Digest::of(b"no plan")), ..query() }, vec![]),
+        (Query { digest: Some(digest), code: Some("2/UBND-VP".to_owned()), ..query() }, vec![]),
         (Query { sender: Some(agency("commune")), reason: Some(Reason::AdapterRefused), ..query() }, vec![second]),
         (Query { sender: Some(agency("ward")), reason: Some(Reason::AdapterRefused), ..query() }, vec![]),
     ];

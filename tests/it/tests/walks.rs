@@ -4,6 +4,7 @@
 mod walks {
     mod bad_input;
     mod broadcast;
+    mod by_hand;
     mod canary;
     mod causes;
     mod collector;
@@ -22,6 +23,7 @@ mod walks {
     mod other_client;
     mod papers;
     mod redis;
+    mod search;
     mod traces;
     mod workers;
 }

@@ -1,4 +1,4 @@
-//! `lienthong audit`: who did what, when and why.
+//! `lienthong audit`: who did what, from where, when and why.
 
 use clap::Args;
 use gateway_model::language::Language;
@@ -67,6 +67,7 @@ impl Audit {
             pick("Việc", "What"),
             pick("Đối tượng", "To what"),
             pick("Lý do", "Why"),
+            pick("Từ đâu", "From where"),
         ]);
         for entry in &entries {
             let subject = match entry.subject.as_str() {
@@ -79,6 +80,7 @@ impl Audit {
                 entry.action.clone(),
                 subject,
                 entry.note.clone(),
+                entry.address.clone(),
             ]);
         }
         outln!("{table}");
@@ -97,6 +99,6 @@ fn json(entry: &v1::AuditEntry) -> serde_json::Value {
     serde_json::json!({
         "at": rfc3339(entry.at.as_ref()), "operator": entry.operator, "action": entry.action, "subject": entry.subject,
         "sender": entry.sender, "envelope_id": entry.envelope_id, "recipients": entry.recipients, "note": entry.note,
-        "leaf_index": entry.leaf_index,
+        "leaf_index": entry.leaf_index, "address": entry.address,
     })
 }

@@ -52,12 +52,13 @@ pub fn flow_title(language: Language) -> Vec<&'static str> {
         language.pick("Đang chờ", "Waiting"),
         language.pick("Cũ nhất", "Oldest"),
         language.pick("Trả lời gần nhất", "Last answer"),
+        language.pick("Nhận mỗi phút", "Taken a minute"),
     ]
 }
 
 /// How it goes with a destination, as cells.
 pub fn flow_row(flow: Option<&v1::Flow>, language: Language) -> Vec<String> {
-    let Some(flow) = flow else { return vec![String::new(); 5] };
+    let Some(flow) = flow else { return vec![String::new(); 6] };
     let state = match (&flow.paused, flow.up) {
         (Some(pause), _) => {
             format!("{} {}: {}", language.pick("tạm dừng bởi", "paused by"), pause.operator, pause.reason)
@@ -71,6 +72,7 @@ pub fn flow_row(flow: Option<&v1::Flow>, language: Language) -> Vec<String> {
         flow.backlog.to_string(),
         local_time(flow.oldest.as_ref(), language),
         local_time(flow.last_success_at.as_ref(), language),
+        flow.taken_per_minute.to_string(),
     ]
 }
 
@@ -82,6 +84,7 @@ pub fn flow_json(flow: Option<&v1::Flow>) -> serde_json::Value {
             "backlog": flow.backlog, "oldest": rfc3339(flow.oldest.as_ref()),
             "last_success_at": rfc3339(flow.last_success_at.as_ref()),
             "next_probe_at": rfc3339(flow.next_probe_at.as_ref()), "paused": pause_json(flow.paused.as_ref()),
+            "taken_per_minute": flow.taken_per_minute,
         })
     })
 }

@@ -1,6 +1,7 @@
 //! `lienthong peer`: the gateways that a gateway speaks with.
 
 use clap::{Args, Subcommand};
+use gateway_model::Timestamp;
 use gateway_model::language::Language;
 use proto::v1;
 use proto::v1::operate_service_client::OperateServiceClient;
@@ -9,7 +10,10 @@ use super::pausing::{Pausing, flow_json, flow_row, flow_title};
 use crate::connect::Connect;
 use crate::exit::Exit;
 use crate::outln;
-use crate::output::{self, Form};
+use crate::output::{self, Form, rfc3339};
+use crate::trusted;
+
+const DAY_SECONDS: u64 = 24 * 3600;
 
 /// Lists, pauses, resumes and pings the gateways that a gateway speaks with.
 #[derive(Args, Debug)]
@@ -80,7 +84,8 @@ impl Ls {
             let json = |peer: &v1::PeerState| {
                 serde_json::json!({
                     "gateway": peer.gateway, "relation": peer.relation, "address": peer.address,
-                    "flow": flow_json(peer.flow.as_ref()),
+                    "flow": flow_json(peer.flow.as_ref()), "version": peer.version,
+                    "certificate_expires_at": rfc3339(peer.certificate_expires_at.as_ref()),
                 })
             };
             output::print_json(self.output, &peers.iter().map(json).collect::<Vec<_>>())?;
@@ -88,6 +93,11 @@ impl Ls {
         }
         let mut title = vec![language.pick("Trục liên thông", "Gateway"), language.pick("Quan hệ", "Relation")];
         title.extend(flow_title(language));
+        title.extend([
+            language.pick("Phiên bản", "Version"),
+            language.pick("Chứng thư số còn (ngày)", "Certificate days left"),
+        ]);
+        let now = trusted::now();
         let mut table = output::table(&title);
         for peer in &peers {
             let relation = match peer.relation.as_str() {
@@ -97,11 +107,23 @@ impl Ls {
             };
             let mut row = vec![peer.gateway.clone(), relation.to_owned()];
             row.extend(flow_row(peer.flow.as_ref(), language));
+            row.extend([known(&peer.version), days_left(peer.certificate_expires_at.as_ref(), now)]);
             table.add_row(row);
         }
         outln!("{table}");
         Ok(Exit::Success)
     }
+}
+
+/// What a gateway showed of itself; a dash when it was not met since the start.
+fn known(text: &str) -> String {
+    if text.is_empty() { "–".to_owned() } else { text.to_owned() }
+}
+
+/// Whole days; a dash when nobody knows.
+fn days_left(end: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
+    let end = end.and_then(|end| Timestamp::from_parts(end.seconds, end.nanos));
+    end.map_or_else(|| known(""), |end| (end.since(now).as_secs() / DAY_SECONDS).to_string())
 }
 
 impl Ping {
@@ -118,5 +140,18 @@ impl Ping {
             answer.milliseconds
         );
         Ok(Exit::Success)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_whole_ones_and_nothing_is_left_of_what_has_ended() {
+        let (now, at) = (Timestamp::from_seconds(1_000_000), |seconds| prost_types::Timestamp { seconds, nanos: 0 });
+        assert_eq!(days_left(None, now), "–");
+        assert_eq!(days_left(Some(&at(1_000_000 + 3 * 86_400 - 1)), now), "2");
+        assert_eq!(days_left(Some(&at(10)), now), "0");
     }
 }

@@ -194,6 +194,9 @@ fn print_envelope(timeline: &v1::TimelineResponse, known: &[&v1::EnvelopeSummary
         language.pick("tiếp nhận lúc", "accepted"),
         local_time(envelope.accepted_at.as_ref(), language),
     );
+    for trace_id in traces(known) {
+        outln!("  {} {trace_id}", language.pick("mã vết", "trace id"));
+    }
     for known in known {
         for delivery in &known.deliveries {
             let at = if known.gateway.is_empty() { String::new() } else { format!("{}: ", known.gateway) };
@@ -214,6 +217,17 @@ fn print_envelope(timeline: &v1::TimelineResponse, known: &[&v1::EnvelopeSummary
         }
     }
     outln!();
+}
+
+/// The traces under which the gateways took it in, each once: what is tried again later is a trace of its own.
+fn traces<'a>(known: &[&'a v1::EnvelopeSummary]) -> Vec<&'a str> {
+    let mut traces: Vec<&str> = Vec::new();
+    for envelope in known.iter().filter(|envelope| !envelope.trace_id.is_empty()) {
+        if !traces.contains(&envelope.trace_id.as_str()) {
+            traces.push(&envelope.trace_id);
+        }
+    }
+    traces
 }
 
 fn print_notes(timeline: &v1::TimelineResponse, language: Language) {
@@ -248,7 +262,7 @@ fn json(timeline: &v1::TimelineResponse) -> serde_json::Value {
             "subject": envelope.subject, "accepted_at": rfc3339(envelope.accepted_at.as_ref()),
             "gateway": envelope.gateway, "kind": envelope.kind, "code": envelope.code,
             "deliveries": envelope.deliveries.iter().map(state_json).collect::<Vec<_>>(),
-            "delivery_ids": envelope.delivery_ids,
+            "delivery_ids": envelope.delivery_ids, "trace_id": envelope.trace_id,
         })
     };
     let events: Vec<_> = timeline

@@ -1,4 +1,4 @@
-//! Audit: who did what, when and why. Leaves of the evidence log, read as they are.
+//! Audit: who did what, from where, when and why. Leaves of the evidence log, read as they are.
 
 use axum::response::Response;
 use gateway_model::language::Language;
@@ -54,7 +54,7 @@ fn table(entries: &[v1::AuditEntry], l: Language) -> Markup {
         div.scroll tabindex="0" role="region" aria-label=(w::AUDIT_CAPTION.of(l)) {
             table {
                 caption { (w::AUDIT_CAPTION.of(l)) }
-                thead { tr { @for word in [w::TIME, w::OPERATOR, w::ACTION, w::ABOUT, w::WHY, w::EVIDENCE] { th scope="col" { (word.of(l)) } } } }
+                thead { tr { @for word in [w::TIME, w::OPERATOR, w::WHERE, w::ACTION, w::ABOUT, w::WHY, w::EVIDENCE] { th scope="col" { (word.of(l)) } } } }
                 tbody { @for entry in entries { (row(entry, l)) } }
             }
         }
@@ -66,6 +66,7 @@ fn row(entry: &v1::AuditEntry, l: Language) -> Markup {
         tr {
             td { (time::moment(entry.at.as_ref(), l)) }
             th scope="row" { (code_or_dash(&entry.operator)) }
+            td { (code_or_dash(&entry.address)) }
             td { (event::act(&entry.action, l)) }
             td { (about(entry)) }
             td.wide { (safe_or_dash(&entry.note)) }

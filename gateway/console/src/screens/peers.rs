@@ -7,6 +7,7 @@ use proto::v1;
 use proto::v1::operate_service_server::OperateService;
 
 use super::act;
+use super::trust::days_left;
 use crate::fault::Fault;
 use crate::page::{Page, Section};
 use crate::show::icon::Icon;
@@ -18,7 +19,9 @@ use crate::words::{Word, flow as w};
 const LIVE_SECONDS: u32 = 5;
 
 /// What is told of each destination, after its name.
-const FLOW_WORDS: [Word; 5] = [w::STATE, w::BACKLOG, w::OLDEST, w::LAST_SUCCESS, w::NEXT_PROBE];
+const FLOW_WORDS: [Word; 6] = [w::STATE, w::BACKLOG, w::OLDEST, w::RATE, w::LAST_SUCCESS, w::NEXT_PROBE];
+/// What a gateway showed of itself when it was last met.
+const MET_WORDS: [Word; 2] = [w::VERSION, w::CERTIFICATE_DAYS];
 
 /// `GET /peers`.
 pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response, Fault> {
@@ -48,7 +51,7 @@ fn peer_table<D: OperateService>(peers: &[v1::PeerState], visit: &Visit<D>) -> M
             table {
                 caption.unseen { (w::PEERS_CAPTION.of(l)) }
                 thead { tr {
-                    @for word in [w::GATEWAY, w::RELATION].into_iter().chain(FLOW_WORDS) { th scope="col" { (word.of(l)) } }
+                    @for word in [w::GATEWAY, w::RELATION].into_iter().chain(FLOW_WORDS).chain(MET_WORDS) { th scope="col" { (word.of(l)) } }
                 } }
                 tbody {
                     @for peer in peers {
@@ -57,8 +60,10 @@ fn peer_table<D: OperateService>(peers: &[v1::PeerState], visit: &Visit<D>) -> M
                             th scope="row" { (code(&peer.gateway)) @if !peer.address.is_empty() { br; small.quiet { (safe(&peer.address)) } } }
                             td { (relation(&peer.relation, l)) }
                             (flow_cells(peer.flow.as_ref(), visit))
+                            td { (safe_or_dash(&peer.version)) }
+                            td.number { (days_left(peer.certificate_expires_at.as_ref(), visit.now, l)) }
                         }
-                        (act::destination_row(&destination, is_paused(peer.flow.as_ref()), FLOW_WORDS.len() + 2, visit))
+                        (act::destination_row(&destination, is_paused(peer.flow.as_ref()), FLOW_WORDS.len() + MET_WORDS.len() + 2, visit))
                     }
                 }
             }
@@ -169,7 +174,7 @@ fn quarantine(adapter: &v1::AdapterState, l: Language) -> Markup {
     }
 }
 
-/// Five cells: state, backlog, oldest, last answer, next probe.
+/// A cell for each of [`FLOW_WORDS`].
 fn flow_cells<D: OperateService>(flow: Option<&v1::Flow>, visit: &Visit<D>) -> Markup {
     let l = visit.look.language;
     let Some(flow) = flow else { return html! { @for _ in FLOW_WORDS { td { (dash()) } } } };
@@ -187,6 +192,7 @@ fn flow_cells<D: OperateService>(flow: Option<&v1::Flow>, visit: &Visit<D>) -> M
         }
         td.number { (number::count(flow.backlog, l)) }
         td { (time::ago(flow.oldest.as_ref(), visit.now, l)) }
+        td.number { (number::count(flow.taken_per_minute, l)) }
         td { (time::moment(flow.last_success_at.as_ref(), l)) }
         td { (time::moment(flow.next_probe_at.as_ref(), l)) }
     }

@@ -1,6 +1,6 @@
 //! Everything that happened to one file, document or envelope: the ladder, who holds it, what machines did, what agencies said.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
@@ -177,7 +177,7 @@ fn envelopes<D: OperateService>(
             h2 #envelopes-title { (w::ENVELOPES.of(l)) }
             @for told in &grouped {
                 article.envelope {
-                    (about(told[0], l))
+                    (about(told, l))
                     @if told.iter().any(|envelope| !envelope.deliveries.is_empty()) { (deliveries(told, peers, here, visit)) }
                 }
             }
@@ -185,7 +185,10 @@ fn envelopes<D: OperateService>(
     }
 }
 
-fn about(envelope: &v1::EnvelopeSummary, l: Language) -> Markup {
+/// What every gateway that told of it says alike, and the traces under which they took it in: what is tried again later has one of its own.
+fn about(told: &[&v1::EnvelopeSummary], l: Language) -> Markup {
+    let envelope = told[0];
+    let traces: BTreeSet<&str> = told.iter().map(|one| one.trace_id.as_str()).filter(|id| !id.is_empty()).collect();
     let place = address("/timeline", &[("sender", &envelope.sender), ("envelope_id", &envelope.envelope_id)]);
     html! {
         h3 { (state::kind(&envelope.kind).of(l)) @if !envelope.subject.is_empty() { ": " (safe(&envelope.subject)) } }
@@ -196,6 +199,7 @@ fn about(envelope: &v1::EnvelopeSummary, l: Language) -> Markup {
             @if !envelope.step.is_empty() { " · " (w::STEP.of(l)) " " (safe(&envelope.step)) }
             @if !envelope.due_on.is_empty() { " · " (w::DUE_AT.of(l)) " " (safe(&envelope.due_on)) }
             @if !envelope.dossier_state.is_empty() { " · " (w::DOSSIER_STATE.of(l)) " " (code(&envelope.dossier_state)) }
+            @for id in traces { " · " (w::TRACE_ID.of(l)) " " (code(id)) }
         }
     }
 }

@@ -47,13 +47,46 @@ pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response,
             }
         }
         @if trust.cut { p.quiet { (frame::CUT.of(l)) } }
+        (check(&visit))
     })))
+}
+
+/// The command that checks a signed file, ready to be copied.
+fn check<D: OperateService>(visit: &Visit<D>) -> Markup {
+    let l = visit.look.language;
+    let Some(status) = visit.status.as_ref().filter(|status| !status.directory_file.is_empty()) else {
+        return html! {};
+    };
+    let asked = Some(visit.query.first("at")).filter(|text| time::begin(text).is_some());
+    let at = asked.and_then(time::begin).unwrap_or(visit.now);
+    let (file, at) = (w::CHECK_FILE.of(l), time::written(at, "%Y-%m-%dT%H:%M:%S%:z"));
+    let (directory, authority) = (quoted(&status.directory_file), quoted(&status.directory_authority));
+    let command = format!(
+        "lienthong verify --content {file} --signature {file}.p7s --directory {directory} --authority {authority} --at {at}"
+    );
+    html! {
+        section.card #check aria-labelledby="check-title" {
+            h2 #check-title { (w::CHECK.of(l)) }
+            p { (w::CHECK_TEXT.of(l)) }
+            form.row method="get" action="/trust" {
+                label { span { (w::CHECK_AT.of(l)) } input type="datetime-local" name="at" value=[asked]; }
+                button type="submit" { (w::CHECK_SHOW.of(l)) }
+            }
+            p { code.long { (command) } }
+        }
+    }
+}
+
+/// As a shell reads it for what it is.
+fn quoted(text: &str) -> String {
+    let plain = |character: char| character.is_alphanumeric() || "/._-+=:@".contains(character);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn row(entry: &v1::TrustEntry, now: Timestamp, l: Language) -> Markup {
     html! {
         tr {
-            td { (days_left(entry, now, l)) }
+            td { (days_left(entry.valid_until.as_ref(), now, l)) }
             td { @if entry.valid_until.is_some() { (time::moment(entry.valid_until.as_ref(), l)) } @else { span.quiet { (w::UNKNOWN_END.of(l)) } } }
             th.wide scope="row" { (kind(entry.kind()).of(l)) }
             td.wide { @if entry.agency.is_empty() { (crate::show::text::dash()) } @else { (safe_or_dash(&entry.agency_name)) br; small { (code(&entry.agency)) } } }
@@ -69,8 +102,9 @@ fn row(entry: &v1::TrustEntry, now: Timestamp, l: Language) -> Markup {
     }
 }
 
-fn days_left(entry: &v1::TrustEntry, now: Timestamp, l: Language) -> Markup {
-    let Some(until) = time::read(entry.valid_until.as_ref()) else { return crate::show::text::dash() };
+/// Whole days until an end, marked when it is near; a dash when nobody knows it.
+pub(super) fn days_left(end: Option<&prost_types::Timestamp>, now: Timestamp, l: Language) -> Markup {
+    let Some(until) = time::read(end) else { return crate::show::text::dash() };
     if until <= now {
         return state::badge("bad", Icon::Cross, w::OVER, l);
     }
@@ -89,5 +123,21 @@ fn kind(kind: v1::TrustKind) -> Word {
         v1::TrustKind::Directory => w::DIRECTORY,
         v1::TrustKind::Tls => w::TLS,
         v1::TrustKind::Unspecified => crate::words::state::UNKNOWN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_a_path_for_what_it_is() {
+        for (path, expected) in [
+            ("/var/lib/lienthong/directory.last", "/var/lib/lienthong/directory.last"),
+            ("/kho dữ liệu/$(id)", "'/kho dữ liệu/$(id)'"),
+            ("/it's/here", r"'/it'\''s/here'"),
+        ] {
+            assert_eq!(quoted(path), expected);
+        }
     }
 }

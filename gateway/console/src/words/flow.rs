@@ -23,8 +23,10 @@ words! {
     SINCE = "từ", "since";
     BACKLOG = "Đang chờ", "Backlog";
     OLDEST = "Chờ lâu nhất", "Oldest";
+    RATE = "Nhận mỗi phút", "Taken a minute";
     LAST_SUCCESS = "Trả lời gần nhất", "Last answer";
     NEXT_PROBE = "Thử lại lúc", "Next probe";
+    CERTIFICATE_DAYS = "Chứng thư số còn (ngày)", "Certificate days left";
     AGENCY = "Cơ quan", "Agency";
     KIND = "Loại", "Kind";
     HEALTHY = "hệ thống sẵn sàng", "its system is there";

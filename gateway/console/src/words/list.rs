@@ -26,13 +26,14 @@ words! {
     PLAN = "Xử lý hàng loạt kết quả này…", "Act on all that this finds…";
     AGENCY_HINT = "Mã cơ quan, dạng nào cũng được", "Agency id or code, either form";
     AUDIT_TITLE = "Nhật ký thao tác", "Audit";
-    AUDIT_LEAD = "Ai đã làm gì, lúc nào, vì sao. Mỗi dòng là một lá của sổ bằng chứng, không sửa được.",
-        "Who did what, when and why. Each line is a leaf of the evidence log and cannot be changed.";
+    AUDIT_LEAD = "Ai đã làm gì, từ đâu, lúc nào, vì sao. Mỗi dòng là một lá của sổ bằng chứng, không sửa được.",
+        "Who did what, from where, when and why. Each line is a leaf of the evidence log and cannot be changed.";
     AUDIT_CAPTION = "Thao tác của người vận hành, mới nhất trước", "What operators did, newest first";
     OPERATOR = "Người làm", "Operator";
     ACTION = "Thao tác", "Action";
     ABOUT = "Đối tượng", "About";
     WHY = "Lý do", "Why";
+    WHERE = "Từ đâu", "From where";
     TIME = "Thời gian", "Time";
     EVIDENCE = "Bằng chứng", "Evidence";
 }

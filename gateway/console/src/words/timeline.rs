@@ -48,6 +48,7 @@ words! {
     DOSSIER_STATE = "Trạng thái hồ sơ nơi gửi ghi", "File state by its sender";
     SENDER = "Nơi gửi", "Sender";
     ACCEPTED_AT = "Nhận lúc", "Accepted";
+    TRACE_ID = "Mã vết", "Trace id";
     DELIVERIES_CAPTION = "Các lượt giao của gói tin", "Deliveries of the envelope";
     RECIPIENT = "Nơi nhận", "Recipient";
     STATE = "Trạng thái kỹ thuật", "Technical state";

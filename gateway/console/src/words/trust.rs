@@ -23,4 +23,10 @@ words! {
     TLS = "chứng thư số kết nối của trục này", "this gateway's TLS certificate";
     OVER = "đã hết hạn", "ended";
     UNKNOWN_END = "không rõ", "unknown";
+    CHECK = "Kiểm tra một tệp đã ký theo sự tin cậy của ngày đó", "Check a signed file against the trust of that day";
+    CHECK_TEXT = "Lệnh dưới đây chạy trên máy của trục này, không cần mạng: kiểm tra chữ ký tách rời của tệp theo chuỗi chứng thư số và danh sách thu hồi trong danh bạ, như thể đang ở thời điểm ghi sau --at.",
+        "The command below runs on this gateway's machine, without a network: it checks a file's detached signature by the certificate chains and revocation lists of the directory, as of the instant after --at.";
+    CHECK_AT = "Thời điểm ký", "Time of signing";
+    CHECK_SHOW = "Xem lệnh", "Show the command";
+    CHECK_FILE = "tệp-đã-ký", "signed-file";
 }

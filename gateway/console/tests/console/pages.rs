@@ -6,7 +6,7 @@ use prost::Message as _;
 use proto::v1;
 
 use crate::house::{Answer, Browser, House};
-use crate::sample::{DELIVERY, ENVELOPE, FILE};
+use crate::sample::{DELIVERY, ENVELOPE, FILE, TRACE};
 
 /// Every page of somebody who is signed in.
 const PAGES: [&str; 20] = [
@@ -111,6 +111,55 @@ async fn what_an_adapter_could_not_take_in_is_shown_with_its_reason_and_how_much
     for text in ["để riêng (21)", "goi-0042.edxml", "EDXML_DATE"] {
         assert!(page.contains(text), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_neighbour_tells_how_much_it_takes_its_version_and_the_days_of_its_certificate_or_a_dash() {
+    let page = House::new("viewer").get(&Browser::known(), "/peers").await.text;
+    let row = |gateway: &str| {
+        let (_, rest) = page.split_once(&format!("<bdi>{gateway}</bdi>")).unwrap();
+        rest.split("</tr>").next().unwrap().to_owned()
+    };
+    assert!(page.contains("Nhận mỗi phút") && page.contains("Chứng thư số còn (ngày)"), "{page}");
+    let met = row("gw-xa-30-01");
+    for text in ["<td class=\"number\">1.260</td>", "<td><bdi>0.9.1</bdi></td>", "<td class=\"number\">41</td>"] {
+        assert!(met.contains(text), "{text} in {met}");
+    }
+    let not_met = row("gw-xa-30-02");
+    let dash = "<span class=\"quiet\">–</span>";
+    let ending = format!("<td>{dash}</td><td class=\"number\">{dash}</td>");
+    assert!(not_met.trim_end().ends_with(&ending), "{not_met}");
+}
+
+#[tokio::test]
+async fn the_audit_says_from_where_somebody_acted_where_it_is_noted() {
+    let page = House::new("viewer").get(&Browser::known(), "/audit").await.text;
+    assert!(page.contains(">Từ đâu</th>"), "{page}");
+    let body = page.split_once("<tbody>").unwrap().1;
+    let rows: Vec<&str> = body.split("</tr>").filter(|row| row.contains("<td")).collect();
+    let noted = rows.iter().filter(|row| row.contains("<td><code><bdi>10.20.0.7:50112</bdi></code></td>")).count();
+    assert_eq!((rows.len(), noted), (5, 4), "one entry is of the time before");
+}
+
+#[tokio::test]
+async fn the_trust_page_gives_the_command_that_checks_a_signed_file_as_of_a_day() {
+    let house = House::new("viewer");
+    let page = house.get(&Browser::known(), "/trust?at=2026-03-05T08:30").await.text;
+    let command = "lienthong verify --content tệp-đã-ký --signature tệp-đã-ký.p7s \
+                   --directory '/var/lib/liên thông/directory.last' --authority danh-ba+0a1b2c3d+AdV9/x= \
+                   --at 2026-03-05T08:30:00+07:00";
+    assert!(page.contains(command) && page.contains("value=\"2026-03-05T08:30\""), "{page}");
+    let english = house.get(&Browser::known(), "/trust?at=soon&lang=en").await.text;
+    assert!(english.contains("--at 2026-11-22T14:26:06+07:00"), "as of now: {english}");
+    assert!(english.contains("against the trust of that day") && !english.contains("value=\"soon\""), "{english}");
+}
+
+#[tokio::test]
+async fn a_timeline_names_the_trace_of_each_envelope_once() {
+    let page = House::new("viewer").get(&Browser::known(), &format!("/timeline?file_code={FILE}")).await.text;
+    let envelopes = page.split_once("id=\"envelopes\"").unwrap().1;
+    let told = envelopes.split("</section>").next().unwrap().matches(&format!("Mã vết <code><bdi>{TRACE}")).count();
+    assert_eq!(told, 1, "two gateways told of the same: {page}");
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ pub struct Contact {
     pub answered_at: Option<Timestamp>,
     /// Why what waits for it is not picked up.
     pub absence: Option<Absence>,
+    /// Deliveries that it took within the last minute.
+    pub taken_per_minute: u64,
 }
 
 impl Operate {
@@ -77,7 +79,8 @@ impl Operate {
             Party::Agency(agency) => self.absence(agency),
             Party::Gateway(_) => None,
         };
-        Contact { closed, answered_at, absence }
+        let taken_per_minute = self.engine.pace.taken_per_minute(party, steady);
+        Contact { closed, answered_at, absence, taken_per_minute }
     }
 
     /// Whether an adapter's system is there, and what it says; `None` when there is no such adapter.

@@ -1,9 +1,9 @@
 //! Moving one delivery: tried now, held, let go, given back, sent another way.
 
-use gateway_evidence::{Event, EventKind};
+use gateway_evidence::{ActKind, Event, EventKind};
 use gateway_model::id::{AgencyId, DeliveryId, GatewayId, OperatorId};
 use gateway_model::state::{DeliveryState, DeliveryStatus};
-use gateway_model::{Reason, Refusal};
+use gateway_model::{Digest, Reason, Refusal};
 use gateway_store::change::Change;
 use gateway_store::claim::ReturnWhat;
 use gateway_store::rows::{DeliveryRow, DeliverySummary};
@@ -39,7 +39,7 @@ impl Operate {
         };
         let to = DeliveryState::Waiting { due: self.engine.clock.steady(), reason: row.delivery.state.reason() };
         let expect = vec![DeliveryStatus::Waiting, DeliveryStatus::Forwarded];
-        let change = Change { expect, to, lane, ..self.change(action, &row, EventKind::Retried, None) };
+        let change = Change { expect, to, lane, ..self.change(action, &row, EventKind::Retried, None).await? };
         self.try_destination(&row);
         self.apply(&row, change).await
     }
@@ -52,7 +52,7 @@ impl Operate {
         let row = self.find(action).await?;
         let reason = Reason::HeldByOperator;
         let (expect, to) = (vec![DeliveryStatus::Waiting], DeliveryState::Held { reason });
-        let change = Change { expect, to, ..self.change(action, &row, EventKind::Held, Some(reason)) };
+        let change = Change { expect, to, ..self.change(action, &row, EventKind::Held, Some(reason)).await? };
         self.apply(&row, change).await
     }
 
@@ -71,7 +71,7 @@ impl Operate {
         let state = DeliveryState::Waiting { due: self.engine.clock.steady(), reason };
         let (expect, serving) = (vec![DeliveryStatus::Held], Some(serving));
         let change =
-            Change { expect, to: state, lane, serving, ..self.change(action, &row, EventKind::Released, None) };
+            Change { expect, to: state, lane, serving, ..self.change(action, &row, EventKind::Released, None).await? };
         self.apply(&row, change).await
     }
 
@@ -83,8 +83,11 @@ impl Operate {
         let row = self.find(action).await?;
         let expect = vec![DeliveryStatus::Waiting, DeliveryStatus::Held];
         let reason = Some(Reason::ReturnedByOperator);
-        let change =
-            Change { expect, to: DeliveryState::Returned, ..self.change(action, &row, EventKind::Returned, reason) };
+        let change = Change {
+            expect,
+            to: DeliveryState::Returned,
+            ..self.change(action, &row, EventKind::Returned, reason).await?
+        };
         self.apply(&row, change).await
     }
 
@@ -106,7 +109,7 @@ impl Operate {
         let lane = Some(Destination::detour(via, header.priority, &key.sender));
         let to = DeliveryState::Waiting { due: self.engine.clock.steady(), reason: None };
         let expect = vec![DeliveryStatus::Waiting, DeliveryStatus::Held];
-        let change = Change { expect, to, lane, ..self.change(action, &row, EventKind::Rerouted, None) };
+        let change = Change { expect, to, lane, ..self.change(action, &row, EventKind::Rerouted, None).await? };
         self.apply(&row, change).await
     }
 
@@ -118,11 +121,19 @@ impl Operate {
     }
 
     /// A change that the caller completes.
-    fn change(&self, action: &Action, row: &DeliverySummary, kind: EventKind, reason: Option<Reason>) -> Change {
+    async fn change(
+        &self,
+        action: &Action,
+        row: &DeliverySummary,
+        kind: EventKind,
+        reason: Option<Reason>,
+    ) -> Result<Change, Refusal> {
+        let rests_on = self.note_address(action, kind).await?;
         let recipients: Vec<AgencyId> = vec![row.delivery.recipient.named.clone()];
         let event = self.engine.event(kind, &row.envelope, recipients);
-        let leaf = Event { reason, counterpart: action.operator.to_string(), note: action.note.clone(), ..event };
-        Change {
+        let (counterpart, note) = (action.operator.to_string(), action.note.clone());
+        let leaf = Event { reason, counterpart, note, rests_on, ..event };
+        Ok(Change {
             delivery: action.delivery,
             expect: Vec::new(),
             at: self.engine.clock.now(),
@@ -131,7 +142,17 @@ impl Operate {
             serving: None,
             leaf: leaf.encode(),
             returns: self.engine.way_back(&row.envelope, ReturnWhat::ThisLeaf),
+        })
+    }
+
+    /// Notes where the operator acts from, and gives the hash of that leaf. The event of the move goes out as a receipt, and the addresses
+    /// inside of a house are nobody else's business: they stand in an act, which stays here, and the event rests on it.
+    async fn note_address(&self, action: &Action, kind: EventKind) -> Result<Option<Digest>, Refusal> {
+        if self.address.is_none() {
+            return Ok(None);
         }
+        let subject = format!("delivery:{} {}", action.delivery, kind.as_str());
+        self.keep_act(&self.act(ActKind::Moved, &action.operator, subject, String::new())).await.map(Some)
     }
 
     async fn apply(&self, row: &DeliverySummary, change: Change) -> Result<DeliveryRow, Refusal> {

@@ -67,21 +67,21 @@ impl OperateService for OperateDoor {
 
     async fn retry(&self, request: Request<v1::RetryRequest>) -> Result<Response<v1::RetryResponse>, Status> {
         let (caller, named) = self.asked(request)?;
-        let (operate, action) = (self.operate(), self.action(&caller, &named.delivery_id, named.reason)?);
+        let (operate, action) = (self.acting(&caller), self.action(&caller, &named.delivery_id, named.reason)?);
         let row = self.0.within(&caller, operate.retry(&action)).await?;
         Ok(Response::new(v1::RetryResponse { state: Some(self.state(&row, &caller)) }))
     }
 
     async fn hold(&self, request: Request<v1::HoldRequest>) -> Result<Response<v1::HoldResponse>, Status> {
         let (caller, named) = self.asked(request)?;
-        let (operate, action) = (self.operate(), self.action(&caller, &named.delivery_id, named.reason)?);
+        let (operate, action) = (self.acting(&caller), self.action(&caller, &named.delivery_id, named.reason)?);
         let row = self.0.within(&caller, operate.hold(&action)).await?;
         Ok(Response::new(v1::HoldResponse { state: Some(self.state(&row, &caller)) }))
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Result<Response<v1::ReleaseResponse>, Status> {
         let (caller, named) = self.asked(request)?;
-        let (operate, action) = (self.operate(), self.action(&caller, &named.delivery_id, named.reason)?);
+        let (operate, action) = (self.acting(&caller), self.action(&caller, &named.delivery_id, named.reason)?);
         let row = self.0.within(&caller, operate.release(&action)).await?;
         Ok(Response::new(v1::ReleaseResponse { state: Some(self.state(&row, &caller)) }))
     }
@@ -91,14 +91,14 @@ impl OperateService for OperateDoor {
         request: Request<v1::ReturnToSenderRequest>,
     ) -> Result<Response<v1::ReturnToSenderResponse>, Status> {
         let (caller, named) = self.asked(request)?;
-        let (operate, action) = (self.operate(), self.action(&caller, &named.delivery_id, named.reason)?);
+        let (operate, action) = (self.acting(&caller), self.action(&caller, &named.delivery_id, named.reason)?);
         let row = self.0.within(&caller, operate.give_back(&action)).await?;
         Ok(Response::new(v1::ReturnToSenderResponse { state: Some(self.state(&row, &caller)) }))
     }
 
     async fn reroute(&self, request: Request<v1::RerouteRequest>) -> Result<Response<v1::RerouteResponse>, Status> {
         let (caller, named) = self.asked(request)?;
-        let (operate, action) = (self.operate(), self.action(&caller, &named.delivery_id, named.reason)?);
+        let (operate, action) = (self.acting(&caller), self.action(&caller, &named.delivery_id, named.reason)?);
         let via = gateway(&named.via, "via").map_err(|refusal| caller.status(&refusal))?;
         let row = self.0.within(&caller, operate.reroute(&action, &via)).await?;
         Ok(Response::new(v1::RerouteResponse { state: Some(self.state(&row, &caller)) }))
@@ -110,7 +110,7 @@ impl OperateService for OperateDoor {
         let exported = async {
             let row = self.envelope(&caller, &named).await?;
             let subject = format!("envelope:{}/{}", row.key.sender, row.key.id);
-            self.operate().note_reasoned(ActKind::Exported, &operator, subject, &named.reason).await?;
+            self.acting(&caller).note_reasoned(ActKind::Exported, &operator, subject, &named.reason).await?;
             export::export(&self.0, &caller, row).await
         };
         Ok(Response::new(self.0.within(&caller, exported).await?))
@@ -121,9 +121,7 @@ impl OperateService for OperateDoor {
         request: Request<v1::ListStuckRequest>,
     ) -> Result<Response<v1::ListStuckResponse>, Status> {
         let caller = self.viewer(&request)?;
-        let (operate, now) = (self.operate(), self.0.engine.clock().now());
-        let board = operate.stuck();
-        Ok(Response::new(stuck::board(&board, &operate, caller.directory(), now, caller.language)))
+        Ok(Response::new(stuck::list(&self.0, &caller).await))
     }
 
     async fn list_incidents(
@@ -166,7 +164,7 @@ impl OperateService for OperateDoor {
     async fn pause(&self, request: Request<v1::PauseRequest>) -> Result<Response<v1::PauseResponse>, Status> {
         let (caller, named) = self.asked(request)?;
         let operator = self.operator(&caller, OperatorRole::Operator)?;
-        let operate = self.operate();
+        let operate = self.acting(&caller);
         let pause = async { operate.pause(&Pausable::parse(&named.destination)?, &operator, &named.reason).await };
         let paused = self.0.within(&caller, pause).await?;
         Ok(Response::new(v1::PauseResponse { paused: Some(neighbours::pause(paused)) }))
@@ -175,7 +173,7 @@ impl OperateService for OperateDoor {
     async fn resume(&self, request: Request<v1::ResumeRequest>) -> Result<Response<v1::ResumeResponse>, Status> {
         let (caller, named) = self.asked(request)?;
         let operator = self.operator(&caller, OperatorRole::Operator)?;
-        let operate = self.operate();
+        let operate = self.acting(&caller);
         let resume = async { operate.resume(&Pausable::parse(&named.destination)?, &operator, &named.reason).await };
         self.0.within(&caller, resume).await?;
         Ok(Response::new(v1::ResumeResponse {}))
@@ -210,7 +208,7 @@ impl OperateService for OperateDoor {
     async fn plan_bulk(&self, request: Request<v1::PlanBulkRequest>) -> Result<Response<v1::PlanBulkResponse>, Status> {
         let (caller, named) = self.asked(request)?;
         let operator = self.operator(&caller, OperatorRole::Operator)?;
-        let operate = self.operate();
+        let operate = self.acting(&caller);
         let plan = async {
             let action = bulk::action(&named)?;
             let filter = asked::query(&caller, &named.filter.unwrap_or_default())?;
@@ -226,7 +224,7 @@ impl OperateService for OperateDoor {
     ) -> Result<Response<v1::ApproveBulkResponse>, Status> {
         let (caller, named) = self.asked(request)?;
         let operator = self.operator(&caller, OperatorRole::Operator)?;
-        let operate = self.operate();
+        let operate = self.acting(&caller);
         let plan = self.0.within(&caller, operate.approve_bulk(&operator, &named.bulk_id)).await?;
         Ok(Response::new(v1::ApproveBulkResponse { plan: Some(bulk::plan(&operate, &plan)) }))
     }
@@ -234,7 +232,7 @@ impl OperateService for OperateDoor {
     async fn run_bulk(&self, request: Request<v1::RunBulkRequest>) -> Result<Response<v1::RunBulkResponse>, Status> {
         let (caller, named) = self.asked(request)?;
         let operator = self.operator(&caller, OperatorRole::Operator)?;
-        let operate = self.operate();
+        let operate = self.acting(&caller);
         let plan = self.0.within(&caller, operate.run_bulk(&operator, &named.bulk_id)).await?;
         Ok(Response::new(v1::RunBulkResponse { plan: Some(bulk::plan(&operate, &plan)) }))
     }
@@ -242,7 +240,7 @@ impl OperateService for OperateDoor {
     async fn stop_bulk(&self, request: Request<v1::StopBulkRequest>) -> Result<Response<v1::StopBulkResponse>, Status> {
         let (caller, named) = self.asked(request)?;
         let operator = self.operator(&caller, OperatorRole::Operator)?;
-        let operate = self.operate();
+        let operate = self.acting(&caller);
         let plan = self.0.within(&caller, operate.stop_bulk(&operator, &named.bulk_id)).await?;
         Ok(Response::new(v1::StopBulkResponse { plan: Some(bulk::plan(&operate, &plan)) }))
     }
@@ -331,6 +329,8 @@ impl OperateService for OperateDoor {
             backlog: operate.stuck().backlog.iter().map(told::backlog).collect(),
             disk_lasts: status.disk_lasts.and_then(|lasts| lasts.try_into().ok()),
             evidence_gap: status.counts.forwarded.saturating_add(status.counts.returns),
+            directory_file: self.0.kept_directory.file.display().to_string(),
+            directory_authority: self.0.kept_directory.authority.clone(),
         }))
     }
 
@@ -364,6 +364,11 @@ impl OperateDoor {
 
     fn operate(&self) -> Operate {
         self.0.engine.operate()
+    }
+
+    /// The same for an operator who acts: what is done says from where.
+    fn acting(&self, caller: &Caller) -> Operate {
+        self.operate().acting_from(caller.address)
     }
 
     fn action(&self, caller: &Caller, delivery_id: &str, note: String) -> Result<Action, Status> {

@@ -1,6 +1,7 @@
 //! A gateway of an invented province in this process: real TLS, real signatures, a real store.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -161,8 +162,13 @@ refresh = "50ms"
 
     /// A bare TLS connection as a system of the province.
     pub async fn connection(&self, running: &Running, id: &str) -> TlsStream<TcpStream> {
+        self.connection_to(running.addresses.doors, id).await
+    }
+
+    /// The same to any port of the gateway, as a system or an operator.
+    pub async fn connection_to(&self, address: SocketAddr, id: &str) -> TlsStream<TcpStream> {
         let client = self.client(&self.path(&format!("tls/{id}.pem")), &self.path(&format!("tls/{id}.key")));
-        let stream = TcpStream::connect(running.addresses.doors).await.unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
         tokio_rustls::TlsConnector::from(client).connect("localhost".try_into().unwrap(), stream).await.unwrap()
     }
 

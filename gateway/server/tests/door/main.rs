@@ -6,7 +6,10 @@ mod checks;
 mod gateway;
 mod hostile;
 mod ladder;
+mod late;
+mod roles;
 mod sdk_worker;
+mod seen;
 mod statistics;
 mod workers;
 

@@ -40,8 +40,12 @@ fn about(site: &Site, file_code: &str, content: v1::envelope::Content) -> v1::Si
 }
 
 fn dossier(site: &Site, file_code: &str) -> v1::SignedEnvelope {
-    let due_on = Day::of(Timestamp::from_seconds(now())).plus(30).to_string();
-    let subject = "Cấp lại giấy chứng nhận".to_owned();
+    dossier_due(site, file_code, Day::of(Timestamp::from_seconds(now())).plus(30))
+}
+
+/// A file of the department, handed to the land office, whose result is promised for a day.
+pub(crate) fn dossier_due(site: &Site, file_code: &str, day: Day) -> v1::SignedEnvelope {
+    let (subject, due_on) = ("Cấp lại giấy chứng nhận".to_owned(), day.to_string());
     let content = v1::Dossier { subject, due_on, state: String::new() };
     about(site, file_code, v1::envelope::Content::Dossier(content))
 }

@@ -6,8 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use certs_dev::province::Plan;
 use gateway_cli::local::{Local, Options, OwnAdapter};
+use gateway_model::agency::OperatorRole;
 use gateway_model::id::{AgencyId, GatewayId};
 use tests_harness::gateways::{self, Federation};
+use tests_harness::operator::Operator;
 use tests_harness::sender::Sender;
 use tonic::Request;
 
@@ -148,6 +150,22 @@ async fn one_submission_over_three_gateways_and_a_worker_is_one_connected_trace(
     }
     let log = std::fs::read_to_string(federation.local.folder.join("worker/log")).unwrap();
     assert!(log.lines().any(|line| line.contains(TRACE)), "the worker: {log}");
+    check_operators_see(&federation, &id);
+}
+
+/// What an operator reads of the envelope, at every level, names the trace that the collector saw.
+fn check_operators_see(federation: &Federation, id: &str) {
+    let operator = Operator::at(federation, "gw-commune", OperatorRole::Viewer).unwrap();
+    for verb in [["trace", id].as_slice(), &["msg", "show", id]] {
+        let told = operator.json(verb).unwrap().remove(0);
+        let envelopes = told["envelopes"].as_array().unwrap();
+        let traces: BTreeMap<&str, &str> =
+            envelopes.iter().map(|one| (one["gateway"].as_str().unwrap(), one["trace_id"].as_str().unwrap())).collect();
+        let expected = ["gw-commune", "gw-district", "gw-province"].map(|gateway| (gateway, TRACE));
+        assert_eq!(traces, BTreeMap::from(expected), "{verb:?}");
+    }
+    let read = operator.run(&["trace", id]).unwrap().out;
+    assert_eq!(read.matches(TRACE).count(), 1, "each trace is told once: {read}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,11 +47,11 @@ impl Export {
         let request = v1::ExportRequest { sender: self.sender, envelope_id: self.envelope_id, reason: self.reason };
         let mut frames = client.export(request).await?.into_inner();
         std::fs::create_dir(&self.to).with_context(|| format!("cannot make {}", self.to.display()))?;
-        let (mut receipts, mut part): (Vec<u8>, Option<Part>) = (Vec::new(), None);
+        let (mut receipts, mut part): (Vec<v1::Receipt>, Option<Part>) = (Vec::new(), None);
         while let Some(message) = frames.message().await? {
             match message.frame {
                 Some(Frame::SignedEnvelope(bytes)) => write(&self.to, "envelope.bin", &bytes)?,
-                Some(Frame::Receipt(receipt)) => receipt.encode_length_delimited(&mut receipts)?,
+                Some(Frame::Receipt(receipt)) => receipts.push(receipt),
                 Some(Frame::Part(header)) => {
                     part.take().map_or(Ok(()), Part::finish)?;
                     part = Some(Part::new(&self.to, &header)?);
@@ -61,7 +61,9 @@ impl Export {
             }
         }
         part.map_or(Ok(()), Part::finish)?;
-        write(&self.to, "receipts.bin", &receipts)?;
+        // The same form as `receipt get` writes, so that `receipt verify` reads it.
+        let receipts = v1::GetReceiptResponse { receipts, ..v1::GetReceiptResponse::default() };
+        write(&self.to, "receipts.bin", &receipts.encode_to_vec())?;
         outln!("{}", self.to.display());
         Ok(Exit::Success)
     }

@@ -4,7 +4,7 @@ use prost::Message as _;
 use proto::v1;
 use v1::EventKind as K;
 
-use super::{DELIVERY, ENVELOPE, FILE, HOSTILE, ago};
+use super::{DELIVERY, ENVELOPE, FILE, HOSTILE, TRACE, ago};
 
 const STATUS_ENVELOPE: &str = "0197a2b4-3c5d-7e6f-8a9b-0c1d2e3f4a99";
 
@@ -52,6 +52,7 @@ fn dossier() -> v1::EnvelopeSummary {
         step: "thẩm định".to_owned(),
         due_on: "2026-11-20".to_owned(),
         made_at: ago(2_912),
+        trace_id: TRACE.to_owned(),
         ..Default::default()
     }
 }

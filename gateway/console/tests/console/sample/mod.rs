@@ -18,6 +18,8 @@ pub const FILE: &str = "H99.30.01-261120-0976";
 pub const ENVELOPE: &str = "0197a2b4-3c5d-7e6f-8a9b-0c1d2e3f4a5b";
 /// A delivery.
 pub const DELIVERY: &str = "5e7a0c1d2b3f4a5b6c7d8e9fa0b1c2d3";
+/// The trace under which the file came in.
+pub const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 /// What somebody wrote into a subject.
 pub const HOSTILE: &str = "<script>alert('x')</script>\u{202e}\"><img src=x onerror=alert(1)>";
 

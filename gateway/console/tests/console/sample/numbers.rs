@@ -37,6 +37,8 @@ pub fn status(role: &str) -> v1::GetStatusResponse {
         backlog: vec![level("tỉnh", 1_500), level("", 90)],
         disk_lasts: Some(prost_types::Duration { seconds: 9 * 86_400, nanos: 0 }),
         evidence_gap: 37,
+        directory_file: "/var/lib/liên thông/directory.last".to_owned(),
+        directory_authority: "danh-ba+0a1b2c3d+AdV9/x=".to_owned(),
     }
 }
 
@@ -102,6 +104,7 @@ pub fn audit() -> v1::ListAuditResponse {
             note: note.to_owned(),
             leaf_index: 9_000,
             receipt: None,
+            address: if action == "something-new" { String::new() } else { "10.20.0.7:50112".to_owned() },
         }
     };
     v1::ListAuditResponse {

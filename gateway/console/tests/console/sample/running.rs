@@ -75,15 +75,18 @@ fn flow(up: bool, backlog: u64) -> Option<v1::Flow> {
         last_success_at: ago(if up { 0 } else { 96 }),
         next_probe_at: if up { None } else { ago(-1) },
         paused: None,
+        taken_per_minute: if up { 1_260 } else { 0 },
     })
 }
 
-/// One above that answers, two below of which one does not.
+/// One above that does not answer, two below of which one was not met yet.
 pub fn peers() -> v1::ListPeersResponse {
     let peer = |gateway: &str, relation: &str, flow: Option<v1::Flow>| v1::PeerState {
         gateway: gateway.to_owned(),
         relation: relation.to_owned(),
         address: format!("https://{gateway}.example:7443"),
+        version: flow.as_ref().map(|_| "0.9.1".to_owned()).unwrap_or_default(),
+        certificate_expires_at: flow.as_ref().and_then(|_| ago(-41 * 24 * 60 - 1)),
         flow,
     };
     v1::ListPeersResponse {

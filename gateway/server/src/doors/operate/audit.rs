@@ -48,6 +48,7 @@ fn entry(entry: &AuditEntry) -> v1::AuditEntry {
             action: act.kind.as_str().to_owned(),
             subject: act.subject.clone(),
             note: act.note.clone(),
+            address: entry.address.clone(),
             ..v1::AuditEntry::default()
         },
         Done::Event(event) => v1::AuditEntry {
@@ -59,6 +60,7 @@ fn entry(entry: &AuditEntry) -> v1::AuditEntry {
             envelope_id: event.envelope_id.to_string(),
             recipients: event.recipients.iter().map(ToString::to_string).collect(),
             note: event.note.clone(),
+            address: entry.address.clone(),
             ..v1::AuditEntry::default()
         },
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use adapters_sdk::quarantine::Quarantined;
 use futures::StreamExt as _;
+use gateway_directory::moment;
 use gateway_engine::lane::{Party, Place};
 use gateway_engine::operate::{Contact, Operate};
 use gateway_engine::pause::{Pausable, Pause};
@@ -13,6 +14,7 @@ use gateway_model::id::{AgencyId, GatewayId};
 use gateway_model::language::Language;
 use gateway_model::{Refusal, Timestamp};
 use gateway_store::backlog::LaneLoad;
+use openssl::x509::X509;
 use proto::v1;
 
 use super::super::{Doors, adapter, wire};
@@ -79,11 +81,16 @@ impl<'a> Neighbours<'a> {
             (false, _) => "direct",
         };
         let neighbours = self.directory.neighbours(me).into_iter();
-        let peer = |gateway: &gateway_model::agency::Gateway| v1::PeerState {
-            gateway: gateway.id.to_string(),
-            relation: relation(&gateway.id, gateway.parent.as_ref()).to_owned(),
-            address: gateway.address.clone(),
-            flow: Some(self.flow(&Party::Gateway(gateway.id.clone()))),
+        let peer = |gateway: &gateway_model::agency::Gateway| {
+            let met = self.doors.peers.as_ref().map(|peers| peers.met(&gateway.id)).unwrap_or_default();
+            v1::PeerState {
+                gateway: gateway.id.to_string(),
+                relation: relation(&gateway.id, gateway.parent.as_ref()).to_owned(),
+                address: gateway.address.clone(),
+                flow: Some(self.flow(&Party::Gateway(gateway.id.clone()))),
+                certificate_expires_at: end(&met.certificate).map(wire::timestamp),
+                version: met.version,
+            }
         };
         neighbours.map(peer).collect()
     }
@@ -133,7 +140,7 @@ impl<'a> Neighbours<'a> {
     }
 
     fn flow(&self, party: &Party) -> v1::Flow {
-        let Contact { closed, answered_at, absence } = self.operate.contact(party);
+        let Contact { closed, answered_at, absence, taken_per_minute } = self.operate.contact(party);
         let backlog = self.backlog.get(party);
         let reason = closed.as_ref().map(|gate| gate.reason).or(absence.as_ref().map(|absence| absence.reason));
         let detail =
@@ -149,8 +156,14 @@ impl<'a> Neighbours<'a> {
             last_success_at: answered_at.map(wire::timestamp),
             next_probe_at: closed.map(|gate| wire::timestamp(gate.next_probe)),
             paused: self.operate.paused(&Pausable::Party(party.clone())).map(pause),
+            taken_per_minute,
         }
     }
+}
+
+/// When a certificate ends; `None` when nobody has shown one.
+fn end(der: &[u8]) -> Option<Timestamp> {
+    moment(X509::from_der(der).ok()?.not_after())
 }
 
 fn quarantined(one: Quarantined) -> v1::Quarantined {

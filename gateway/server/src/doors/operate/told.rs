@@ -55,6 +55,7 @@ impl<'a> Teller<'a> {
             delivery_ids: deliveries.iter().map(|delivery| delivery.id.to_string()).collect(),
             gateway: self.doors.engine.gateway().to_string(),
             recipients: deliveries.iter().map(|delivery| delivery.recipient.named.to_string()).collect(),
+            trace_id: row.header.traceparent.as_deref().and_then(trace_id).unwrap_or_default().to_owned(),
             ..v1::EnvelopeSummary::default()
         }
     }
@@ -85,6 +86,26 @@ pub(super) fn refusal(record: RefusalRecord) -> v1::RefusalRecord {
     }
 }
 
+/// The trace id of a W3C trace context: `00-<32 digits>-<16 digits>-<2 digits>`.
+fn trace_id(traceparent: &str) -> Option<&str> {
+    traceparent.split('-').nth(1).filter(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()))
+}
+
 fn subject(row: &EnvelopeRow) -> String {
     if row.header.subject.is_empty() { row.header.code.clone() } else { row.header.subject.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_id_is_the_second_field_of_a_trace_context_and_nothing_else_is_one() {
+        let id = "0af7651916cd43dd8448eb211c80319c";
+        assert_eq!(trace_id(&format!("00-{id}-b7ad6b7169203331-01")), Some(id));
+        assert_eq!(trace_id(&format!("cc-{id}-b7ad6b7169203331-01-what-will-be")), Some(id), "a later version");
+        for other in ["", "00", &id[..31], &format!("00-{}-b7ad6b7169203331-01", &id[1..]), &"-".repeat(60)] {
+            assert_eq!(trace_id(other), None, "{other}");
+        }
+    }
 }
