@@ -19,6 +19,10 @@
 //! [in]                                # envelopes by POST /v1/envelopes; absent: none
 //! token_file = "token"
 //! expires_in = "30d"
+//! [in.body]                           # field of the envelope = constant, or "$path" in the caller's JSON; absent: as described
+//! subject = "$hoSo.trichYeu"
+//! [in.body.part]                      # the same for each part
+//! name = "$ten"
 //! [seal]                              # the agency's key, as for every adapter
 //! [outbound]                          # where calls may go, as for every adapter
 //! ```
@@ -37,6 +41,7 @@ use gateway_model::id::AgencyId;
 use gateway_model::limits;
 use http::Uri;
 
+use crate::door::mapping::Mapping;
 use crate::hook::template::Template;
 
 const LINK_LIFETIME: Duration = Duration::from_secs(900);
@@ -109,6 +114,8 @@ pub struct In {
     pub token_file: PathBuf,
     /// Life of an envelope that does not say.
     pub expires_in: Duration,
+    /// How callers write; `None`: as `openapi.json` describes it.
+    pub body: Option<Mapping>,
     /// The agency's seal.
     pub seal: SealConfig,
     /// The sender of one that does not say: the one agency served, where there is exactly one.
@@ -251,7 +258,14 @@ fn read_in(settings: &mut Settings<'_>, seal: Option<SealConfig>, context: &Prep
     let token_file = settings.required_text("token_file").map(|path| context.base.join(path));
     let expires_in = settings.span("expires_in", EXPIRES_IN, Duration::from_secs(3_600), limits::ENVELOPE_LIFE_MAX);
     let from = if let [agency] = context.agencies.as_slice() { Some(agency.clone()) } else { None };
-    Some(In { token_file: token_file?, expires_in: expires_in?, seal: seal?, from })
+    let body = match settings.free_table("body").map(Mapping::read).transpose() {
+        Ok(body) => Some(body),
+        Err(problem) => {
+            settings.fault("body", &problem);
+            None
+        }
+    };
+    Some(In { token_file: token_file?, expires_in: expires_in?, body: body?, seal: seal?, from })
 }
 
 #[cfg(test)]

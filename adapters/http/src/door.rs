@@ -25,6 +25,7 @@ use proto::v1;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 
+pub(crate) mod mapping;
 mod written;
 
 use crate::config::In;
@@ -71,7 +72,7 @@ enum PartBytes {
 impl Inward {
     /// Takes a request.
     pub(crate) async fn take(&self, key: Option<&str>, body: Bytes) -> Result<Accepted, Refusal> {
-        let written = written::read(&body)?;
+        let written = written::read(&body, self.config.body.as_ref())?;
         let id = self.envelope_id(key, &written)?;
         let request = Digest::of(&body);
         if let Some(entry) = self.find(id).await? {

@@ -1,7 +1,7 @@
 //! JSON over HTTP: signed webhooks out, a REST door in, mapped by configuration.
 //!
 //! Out ([`hook`]): each delivery is a POST whose body a table describes, signed as Standard Webhooks says, parts by value or by link. In
-//! (`door`): a system without a signature of its own posts JSON, and the adapter seals for its agency. Calls go only where `[outbound]`
+//! (`door`): a system without a signature of its own posts JSON, its own by a table or ours, and the adapter seals for its agency. Calls go only where `[outbound]`
 //! says. The routes are described in [`OPENAPI`].
 
 use std::path::PathBuf;

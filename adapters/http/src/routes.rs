@@ -64,7 +64,7 @@ pub(crate) fn router(front: Arc<Front>) -> Router {
         .route("/v1/envelopes", post(send))
         .route("/v1/envelopes/{id}", get(look_up))
         .route("/v1/parts/{delivery}/{sha256}", get(part))
-        .route("/openapi.json", get(|| async { document() }))
+        .route("/openapi.json", get(document))
         .fallback(|| async { problem::answer(&Refusal::new(Reason::NotFound)) })
         .method_not_allowed_fallback(|| async {
             problem::with_status(StatusCode::METHOD_NOT_ALLOWED, &Refusal::new(Reason::RequestMalformed).at("method"))
@@ -159,9 +159,15 @@ fn chunks(
     })
 }
 
-fn document() -> Response {
-    match serde_json::from_str::<Value>(OPENAPI) {
-        Ok(document) => problem::json_answer(StatusCode::OK, &document, "application/json"),
-        Err(_) => problem::answer(&Refusal::new(Reason::NotFound)),
+/// The description, with the body that the configuration's table reads where there is one.
+async fn document(State(front): State<Arc<Front>>) -> Response {
+    let Ok(mut document) = serde_json::from_str::<Value>(OPENAPI) else {
+        return problem::answer(&Refusal::new(Reason::NotFound));
+    };
+    if let Some(mapping) = front.inward.as_ref().and_then(|inward| inward.config.body.as_ref()) {
+        let schemas = &mut document["components"]["schemas"];
+        let body = mapping.schema(&schemas["Envelope"], &schemas["Part"]);
+        schemas["Envelope"] = body;
     }
+    problem::json_answer(StatusCode::OK, &document, "application/json")
 }

@@ -420,4 +420,5 @@ fn checking_tells_every_file_that_cannot_be_used_and_touches_nothing() {
     assert!(prepared.check().is_empty());
 }
 
+mod mapped;
 mod refused;

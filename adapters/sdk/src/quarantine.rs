@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use gateway_model::language::Language;
-use gateway_model::{Digest, Refusal, Timestamp};
+use gateway_model::{Digest, Reason, Refusal, Timestamp};
 use serde_json::json;
 
 use crate::{AdapterError, disk};
@@ -64,12 +64,16 @@ impl RefusedCall<'_> {
         if !make_room(folder, keep, calls_max)? {
             return Ok(None);
         }
+        let told = match keep {
+            Keep::Whole => self.refusal.clone(),
+            Keep::DigestAlone => Refusal::new(self.refusal.reason).at(self.refusal.field.clone()),
+        };
         let mut kept = json!({
             "call": self.call,
             "received_at": self.at.to_string(),
             "reason": reason,
-            "vi": self.refusal.in_words(Language::Vi),
-            "en": self.refusal.in_words(Language::En),
+            "vi": told.in_words(Language::Vi),
+            "en": told.in_words(Language::En),
         });
         match keep {
             Keep::Whole => kept["body"] = String::from_utf8_lossy(self.body).into(),
@@ -108,7 +112,7 @@ pub struct Quarantined {
     pub name: String,
     /// Stable reason code.
     pub reason: String,
-    /// The first words of the reason, at most 256 characters.
+    /// What it means, at most 256 characters: never what was seen in one place or another.
     pub detail: String,
     /// When it was put there.
     pub since: Timestamp,
@@ -159,6 +163,8 @@ fn read(at: SystemTime, name: String, path: &Path) -> Quarantined {
             (lines.next().unwrap_or_default().to_owned(), lines.next().unwrap_or_default().to_owned())
         }
     };
+    // What was seen may be what somebody wrote, a citizen's number in the place of a recipient: it is for whoever has the adapter's folder.
+    let detail = Reason::parse(&reason).map_or(detail, |known| known.message(Language::Vi).to_owned());
     let seconds = at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let since = Timestamp::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
     let cut = |text: &str, max: usize| text.chars().filter(|c| !c.is_control()).take(max).collect::<String>();
@@ -172,8 +178,6 @@ fn read(at: SystemTime, name: String, path: &Path) -> Quarantined {
 
 #[cfg(test)]
 mod tests {
-    use gateway_model::Reason;
-
     use super::*;
 
     fn refused<'a>(body: &'a [u8], refusal: &'a Refusal) -> RefusedCall<'a> {
@@ -183,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn a_refused_call_is_kept_once_with_its_body_or_without_and_is_seen_with_its_reason() {
         let folder = tempfile::tempdir().unwrap();
-        let refusal = Refusal::new(Reason::RecipientUnknown).at("to");
+        let refusal = Refusal::new(Reason::RecipientUnknown).at("to").saw("099000000001");
         for (keep, is_there) in [(Keep::Whole, true), (Keep::DigestAlone, false)] {
             let place = folder.path().join(format!("{keep:?}"));
             disk::make_folder(&place).unwrap();
@@ -192,7 +196,7 @@ mod tests {
             assert_eq!(digests[0], digests[1]);
             let (count, seen) = look(place.clone(), 10).await.unwrap();
             assert_eq!((count, seen[0].reason.as_str()), (1, "RECIPIENT_UNKNOWN"));
-            assert_eq!(seen[0].detail, refusal.in_words(Language::Vi).chars().take(256).collect::<String>());
+            assert_eq!(seen[0].detail, refusal.reason.message(Language::Vi));
             let text = std::fs::read_to_string(place.join(format!("{}.json", digests[0].unwrap()))).unwrap();
             assert_eq!(text.contains("099000000001"), is_there, "{text}");
         }
@@ -228,9 +232,9 @@ mod tests {
             all.iter().map(|one| (one.name.as_str(), one.reason.as_str(), one.detail.as_str())).collect();
         seen.sort_unstable();
         let expected = [
-            ("ab", "REQUEST_MALFORMED", "thiếu SoBienNhan"),
+            ("ab", "REQUEST_MALFORMED", Reason::RequestMalformed.message(Language::Vi)),
             ("goi-1", "EDXML_DATE", "Tiếng Việt: ngày 30 tháng 2"),
-            ("hs-0001", "RECIPIENT_UNKNOWN", "không có nơi nhận này"),
+            ("hs-0001", "RECIPIENT_UNKNOWN", Reason::RecipientUnknown.message(Language::Vi)),
         ];
         assert_eq!((count, seen.as_slice()), (3, &expected[..]));
         assert_eq!(look(folder.path().to_owned(), 1).await.unwrap().1.len(), 1);

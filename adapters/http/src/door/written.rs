@@ -9,6 +9,8 @@ use gateway_model::{Digest, Reason, Refusal, limits};
 use http::Uri;
 use serde::Deserialize;
 
+use super::mapping::Mapping;
+
 /// A request to send.
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
@@ -65,13 +67,20 @@ pub(super) enum PartFrom {
     Link(Uri),
 }
 
-/// Reads the body of a request.
-pub(super) fn read(body: &[u8]) -> Result<Written, Refusal> {
-    let written: Written = serde_json::from_slice(body).map_err(|fault| {
-        // The place and the kind of the fault, without what stands there: it may be personal data.
+/// Reads the body of a request: as `openapi.json` describes it, or by the configuration's table.
+pub(super) fn read(body: &[u8], mapping: Option<&Mapping>) -> Result<Written, Refusal> {
+    // The place and the kind of a fault, without what stands there: it may be personal data.
+    let told = |fault: serde_json::Error| {
         let what = if fault.is_syntax() || fault.is_eof() { "is no JSON" } else { "does not fit the description" };
         wrong("body", &format!("{what}, line {} column {}", fault.line(), fault.column()))
-    })?;
+    };
+    let written: Written = match mapping {
+        None => serde_json::from_slice(body).map_err(told)?,
+        Some(mapping) => {
+            let envelope = mapping.apply(serde_json::from_slice(body).map_err(told)?)?;
+            serde_json::from_value(envelope).map_err(|_| wrong("body", "does not fit the description"))?
+        }
+    };
     if written.parts.len() > limits::PARTS_MAX {
         return Err(Refusal::new(Reason::PartsTooMany).at("parts"));
     }

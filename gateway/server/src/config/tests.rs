@@ -286,5 +286,5 @@ fn the_adapter_that_the_reference_describes_in_comments_is_one() {
     let written: Vec<&str> = described.filter_map(|line| line.strip_prefix("# ")).filter(is_toml).collect();
     let config = parse(&format!("{}\n{}\n", minimal(), written.join("\n")), &[]).unwrap();
     let keys: Vec<&str> = config.adapters[0].own.keys().map(String::as_str).collect();
-    assert_eq!(keys, ["expires_in", "outgoing", "path", "poll_interval", "seal"]);
+    assert_eq!(keys, ["expires_in", "outgoing", "path", "poll_interval", "seal", "set_aside_for"]);
 }
