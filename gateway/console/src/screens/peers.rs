@@ -20,8 +20,6 @@ const LIVE_SECONDS: u32 = 5;
 
 /// What is told of each destination, after its name.
 const FLOW_WORDS: [Word; 6] = [w::STATE, w::BACKLOG, w::OLDEST, w::RATE, w::LAST_SUCCESS, w::NEXT_PROBE];
-/// What a gateway showed of itself when it was last met.
-const MET_WORDS: [Word; 2] = [w::VERSION, w::CERTIFICATE_DAYS];
 
 /// `GET /peers`.
 pub(crate) async fn show<D: OperateService>(visit: Visit<D>) -> Result<Response, Fault> {
@@ -51,19 +49,21 @@ fn peer_table<D: OperateService>(peers: &[v1::PeerState], visit: &Visit<D>) -> M
             table {
                 caption.unseen { (w::PEERS_CAPTION.of(l)) }
                 thead { tr {
-                    @for word in [w::GATEWAY, w::RELATION].into_iter().chain(FLOW_WORDS).chain(MET_WORDS) { th scope="col" { (word.of(l)) } }
+                    @for word in [w::GATEWAY].into_iter().chain(FLOW_WORDS) { th scope="col" { (word.of(l)) } }
                 } }
                 tbody {
                     @for peer in peers {
                         @let destination = format!("gateway:{}", peer.gateway);
                         tr {
-                            th scope="row" { (code(&peer.gateway)) @if !peer.address.is_empty() { br; small.quiet { (safe(&peer.address)) } } }
-                            td { (relation(&peer.relation, l)) }
+                            th scope="row" {
+                                (code(&peer.gateway)) " " small.quiet { (relation(&peer.relation, l)) }
+                                @if !peer.address.is_empty() { br; small.quiet { (safe(&peer.address)) } }
+                                br; small.quiet { (w::VERSION.of(l)) ": " (safe_or_dash(&peer.version)) }
+                                br; small.quiet { (w::CERTIFICATE_DAYS.of(l)) ": " (days_left(peer.certificate_expires_at.as_ref(), visit.now, l)) }
+                            }
                             (flow_cells(peer.flow.as_ref(), visit))
-                            td { (safe_or_dash(&peer.version)) }
-                            td.number { (days_left(peer.certificate_expires_at.as_ref(), visit.now, l)) }
                         }
-                        (act::destination_row(&destination, is_paused(peer.flow.as_ref()), FLOW_WORDS.len() + MET_WORDS.len() + 2, visit))
+                        (act::destination_row(&destination, is_paused(peer.flow.as_ref()), FLOW_WORDS.len() + 1, visit))
                     }
                 }
             }

@@ -11,7 +11,6 @@ words! {
     QUARANTINE_REASON = "Lý do", "Reason";
     WORKERS_CAPTION = "Tiến trình lấy việc", "Workers";
     GATEWAY = "Trục liên thông", "Gateway";
-    RELATION = "Quan hệ", "Relation";
     PARENT = "cấp trên", "above";
     CHILD = "cấp dưới", "below";
     DIRECT = "kết nối thẳng", "direct link";
